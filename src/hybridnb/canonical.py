@@ -1,0 +1,85 @@
+"""One canonical form for everything that is hashed: policy, orders, ledger rows, digests.
+
+JSON with sorted keys, no spaces, UTF-8, shortest round-trip floats (ECMAScript-like, as
+Python's `repr`). A missing figure is `null`; NaN becomes `null`; infinity is refused, because
+nothing infinite may be recorded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import enum
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+
+def plain(value: Any) -> Any:
+    """Reduce a value to what JSON knows.
+
+    Parameters
+    ----------
+    value : object
+        Dataclasses, mappings, sequences, enums, dates, NumPy scalars and arrays.
+
+    Returns
+    -------
+    object
+        dict, list, str, int, float, bool or None. NaN becomes None.
+
+    Raises
+    ------
+    ValueError
+        On infinity, or on a type that has no canonical form.
+    """
+    match value:
+        case None | bool() | str() if not isinstance(value, enum.Enum):
+            return value
+        case enum.Enum():
+            return value.value
+        case int() | np.integer():
+            return int(value)
+        case float() | np.floating():
+            return _number(float(value))
+        case np.bool_():
+            return bool(value)
+        case dt.datetime() | dt.date():
+            return value.isoformat()
+        case Mapping():
+            return {str(plain(k)): plain(v) for k, v in value.items()}
+        case np.ndarray():
+            return [plain(v) for v in value.tolist()]
+        case list() | tuple():
+            return [plain(v) for v in value]
+        case _ if dataclasses.is_dataclass(value):
+            fields = dataclasses.fields(value)
+            return {f.name: plain(getattr(value, f.name)) for f in fields}
+    raise ValueError(f"{type(value).__name__} has no canonical form")
+
+
+def _number(value: float) -> float | None:
+    if math.isnan(value):
+        return None
+    if math.isinf(value):
+        raise ValueError("infinity has no canonical form")
+    return value + 0.0  # -0.0 becomes 0.0, so that equal numbers have equal text
+
+
+def canonical(value: Any) -> str:
+    """Canonical JSON text of a value (see the module's docstring)."""
+    return json.dumps(
+        plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def sha256(value: Any) -> str:
+    """SHA-256 of bytes as they are, of text in UTF-8, of anything else in canonical JSON."""
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).hexdigest()
+    text = value if type(value) is str else canonical(value)
+    return hashlib.sha256(text.encode()).hexdigest()

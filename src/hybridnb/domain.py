@@ -1,0 +1,308 @@
+"""The nouns of the product: what is decided, ordered, filled and held.
+
+Money is exact: prices and cash are integers of 1/10,000 of the account's currency (`SCALE`),
+quantities are whole units. Floats appear only in statistics.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from enum import IntFlag, StrEnum
+
+SCALE = 10_000
+
+
+class Action(StrEnum):
+    """What a decision asks for; its code in arrays is the position in this list."""
+
+    HOLD = "HOLD"
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class Bucket(StrEnum):
+    """Exposure classes; codes in arrays are the positions in this list. SIP trades by sweep only."""
+
+    PENNY = "PENNY"
+    FNO = "FNO"
+    CORE = "CORE"
+    SIP = "SIP"
+    UNKNOWN = "UNKNOWN"
+
+
+class Mode(StrEnum):
+    DEMO = "DEMO"
+    LIVE_MICRO = "LIVE_MICRO"
+    LIVE_LIMITED = "LIVE_LIMITED"
+    LIVE = "LIVE"
+
+    @property
+    def live(self) -> bool:
+        return self is not Mode.DEMO
+
+
+class TradingState(StrEnum):
+    ACTIVE = "ACTIVE"
+    REDUCING = "REDUCING"
+    HALTED = "HALTED"
+
+
+class Side(StrEnum):
+    BUY = "BUY"
+    SELL = "SELL"
+
+    @property
+    def sign(self) -> int:
+        return 1 if self is Side.BUY else -1
+
+    @property
+    def opposite(self) -> Side:
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class OrderType(StrEnum):
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+    STOP = "STOP"
+    STOP_LIMIT = "STOP_LIMIT"
+
+
+class OrderState(StrEnum):
+    CREATED = "created"
+    SUBMITTED = "submitted"
+    ACCEPTED = "accepted"
+    PARTIALLY_FILLED = "partially_filled"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+    @property
+    def open(self) -> bool:
+        """True while the order can still fill; an unknown order is in flight until reconciled."""
+        return self in _OPEN
+
+
+_OPEN = {
+    OrderState.CREATED,
+    OrderState.SUBMITTED,
+    OrderState.ACCEPTED,
+    OrderState.PARTIALLY_FILLED,
+    OrderState.UNKNOWN,
+}
+
+
+class Leg(StrEnum):
+    """Why an order exists: to enter, to protect, to leave, or to sweep profit into the SIP."""
+
+    ENTRY = "entry"
+    STOP = "stop"
+    TARGET = "target"
+    EXIT = "exit"
+    FLATTEN = "flatten"
+    SWEEP = "sweep"
+
+    @property
+    def reduces(self) -> bool:
+        return self not in (Leg.ENTRY, Leg.SWEEP)
+
+
+class Bound(StrEnum):
+    """The cap that bound the size; codes in arrays are the positions in this list."""
+
+    NONE = "none"
+    NAME = "per_name_cap"
+    BUCKET = "bucket_headroom"
+    KELLY = "quarter_kelly"
+    LEVERAGE = "leverage_room"
+    MARGIN = "margin"
+    REFUSED = "refused"
+
+
+class Refusal(IntFlag):
+    """Reason codes: why an entry or an order is refused. One bit each, so that all reasons show.
+
+    The text after each code is what reports and the runbook print.
+    """
+
+    UNKNOWN_CLASS = 1 << 0, "the symbol belongs to no class"
+    DO_NOT_TRADE = 1 << 1, "the symbol is on the do-not-trade list"
+    STALE_DATA = 1 << 2, "no bar for the last session"
+    BAD_QUALITY = 1 << 3, "a quality error took the symbol out of the universe"
+    PENNY_ADV = 1 << 4, "average daily traded value below the penny minimum"
+    PENNY_PRICE = 1 << 5, "price below the penny minimum"
+    KILL_SWITCH = 1 << 6, "the kill switch is latched"
+    QUARANTINE = 1 << 7, "quarantined: demo only"
+    BRAKE = 1 << 8, "the emergency brake is on"
+    TRADING_STATE = 1 << 9, "the trading state allows exits only"
+    MODE_EXCLUDED = 1 << 10, "the trading mode excludes this kind of order"
+    NO_VERDICT = 1 << 11, "no valid PASS verdict for this model"
+    NO_PREDICTION = 1 << 12, "both predictors are missing"
+    NOT_FINITE = 1 << 13, "an input is NaN or infinite"
+    KELLY = 1 << 14, "Kelly is zero, negative or unknown: no edge to bet on"
+    LOW_CONFIDENCE = 1 << 15, "confidence below the threshold in force"
+    TAIL_UNKNOWN = 1 << 16, "too little history for value at risk"
+    NO_ROOM = 1 << 17, "no room under a cap"
+    BELOW_MINIMUM = 1 << 18, "order value below the minimum"
+    MARGIN = 1 << 19, "margin after the order would exceed what is available"
+    LOCKED = 1 << 20, "a protection lock is in force"
+    SIP_ONLY = 1 << 21, "the symbol is bought by the end-of-day sweep only"
+    NO_SHORTS = 1 << 22, "shorts are not allowed and nothing is held"
+    DUPLICATE = 1 << 23, "an order with this client id exists"
+    HALTED = 1 << 24, "the instrument is halted or has no volume"
+    CURRENCY = 1 << 25, "the instrument's currency isn't the account's and the feed gives no rate"
+
+    text: str
+
+    def __new__(cls, value: int, text: str = "") -> Refusal:
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.text = text
+        return member
+
+
+def refusal_names(bits: int) -> tuple[str, ...]:
+    """Names of the set bits, in the enum's order."""
+    return tuple(str(r.name) for r in Refusal if r.value & bits)
+
+
+class Status(StrEnum):
+    """Outcome of a gate. Missing evidence is not a pass (D25)."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    INSUFFICIENT_EVIDENCE = "INSUFFICIENT_EVIDENCE"
+
+
+class Basis(StrEnum):
+    """What a feed's bars hold: all four prices, or the close alone."""
+
+    OHLCV = "ohlcv"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """What must be known of a symbol to trade it.
+
+    `tick` and prices are in 1/10,000; `lot` in units; `delta`, `multiplier` and `margin_rate`
+    turn a quantity into exposure `abs(delta) × quantity × multiplier × price` and margin.
+    """
+
+    symbol: str
+    bucket: Bucket
+    currency: str
+    sector: str = ""
+    tick: int = 1
+    lot: int = 1
+    multiplier: int = 1
+    delta: float = 1.0
+    margin_rate: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One session of one symbol; prices in 1/10,000, volume in units."""
+
+    symbol: str
+    session: dt.date
+    open: int
+    high: int
+    low: int
+    close: int
+    volume: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order as the ledger records it. `client_id` is a function of (session, decision, leg)."""
+
+    client_id: str
+    symbol: str
+    side: Side
+    quantity: int
+    type: OrderType
+    leg: Leg
+    state: OrderState
+    decision_id: str
+    limit: int | None = None
+    stop: int | None = None
+    filled: int = 0
+    refusals: tuple[str, ...] = ()
+
+    @property
+    def left(self) -> int:
+        return self.quantity - self.filled
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One execution: `price` includes slippage; costs are exact amounts in 1/10,000."""
+
+    fill_id: str
+    client_id: str
+    symbol: str
+    side: Side
+    leg: Leg
+    quantity: int
+    price: int
+    reference: int
+    commission: int
+    slippage: int
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """An open position with the protective levels the control plane owns.
+
+    `cost` is the exact sum of price × quantity × multiplier of the entry fills, so that the
+    fill-weighted entry is `cost / (quantity × multiplier)`; `atr` is the one the levels were
+    set with.
+    """
+
+    symbol: str
+    quantity: int
+    cost: int
+    multiplier: int
+    atr: float
+    stop: int
+    target: int
+    best: int
+    decision_id: str
+    opened: str
+    fees: int = 0
+
+    @property
+    def entry(self) -> float:
+        return self.cost / (self.quantity * self.multiplier)
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """A closed trade as the trade log shows it; money in 1/10,000."""
+
+    timestamp: str
+    mode: Mode
+    symbol: str
+    direction: str
+    quantity: int
+    size_pre: float
+    size_post_risk: float
+    entry_price: float
+    exit_price: float
+    pnl: int
+    exit_leg: Leg
+    reason_tags: tuple[str, ...]
+    policy_id: str
+    experiment_id: str
+    model_version: str
+    order_id: str
+    decision_id: str
+
+
+def to_units(price: float) -> int:
+    """A price as an integer of 1/10,000, to the nearest, ties to even."""
+    return round(price * SCALE)
