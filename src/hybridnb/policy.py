@@ -61,10 +61,14 @@ class Sizing(Params):
 
     kelly_fraction: Share = Field(0.25, description="share of full Kelly")
     payoff: Positive = Field(2.5 / 1.8, description="target / stop distance, until measured")
-    volatility_target: Positive = Field(0.20, description="annual volatility above which size falls")
+    volatility_target: Positive = Field(
+        0.20, description="annual volatility above which size falls"
+    )
     var_limit: Positive = Field(0.02, description="one-day VaR95 of the book with the order")
     es_limit: Positive = Field(0.03, description="one-day expected shortfall (95 %) of the same")
-    heat_limit: Positive = Field(0.8, description="open risk / the day's loss limit at which size is 0")
+    heat_limit: Positive = Field(
+        0.8, description="open risk / the day's loss limit at which size is 0"
+    )
     crisis_factor: Share = Field(0.5, description="multiplier in a crisis regime (D21)")
     crisis_correlation: Finite = Field(0.8, description="average correlation that counts as crisis")
     no_rl_factor: Share = Field(0.5, description="multiplier without an RL model (D1)")
@@ -106,7 +110,9 @@ class Stops(Params):
 class Risk(Params):
     """Kill switch, quarantine, soft halt and protections (chapter 01)."""
 
-    kill_day_pnl: float = Field(-0.025, lt=0, ge=-1, description="day P&L that trips the switch (D5)")
+    kill_day_pnl: float = Field(
+        -0.025, lt=0, ge=-1, description="day P&L that trips the switch (D5)"
+    )
     quarantine_kills: int = Field(3, ge=1, description="kill-switch sessions in the window (D6)")
     quarantine_window: int = Field(10, ge=1, description="sessions")
     quarantine_sessions: int = Field(7, ge=1, description="sessions in demo")
@@ -144,7 +150,9 @@ class Lists(Params):
     """Symbols with a rule of their own."""
 
     fno: frozenset[str] = Field(frozenset(), description="underlyings treated as F&O")
-    core: frozenset[str] = Field(frozenset(), description="names treated as core whatever the suffix")
+    core: frozenset[str] = Field(
+        frozenset(), description="names treated as core whatever the suffix"
+    )
     do_not_trade: frozenset[str] = Field(frozenset(), description="entries refused")
 
 

@@ -1,0 +1,208 @@
+"""The desk: a session in progress, advanced phase by phase against its venue.
+
+It books fills, re-sizes the brackets after each, watches the kill switch at each mark, and
+records all of it. What to trade is decided elsewhere (`session.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridnb.app.panel import Day
+from hybridnb.app.records import Recorder
+from hybridnb.app.state import State
+from hybridnb.book import apply_fill, equity
+from hybridnb.domain import SCALE, Fill, Leg, Order, Trade
+from hybridnb.execution import orders as make
+from hybridnb.execution.brackets import legs, unprotected
+from hybridnb.execution.paper import CLOSE, END, OPEN, PaperVenue
+from hybridnb.policy import Policy
+from hybridnb.risk import Closed, marked
+from hybridnb.stops import protect, trail
+
+SWEEP_ROOM = 0.01  # share of a unit's price kept for slippage and commission
+Hints = Callable[[Day, State], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What doesn't change inside a session: policy, models' stamps, the hint, the verdict."""
+
+    book: str
+    policy: Policy
+    experiment_id: str
+    model_version: str
+    hints: Hints
+    verdict_valid: bool = False
+    entries: bool = True
+
+
+class Desk:
+    """The session in progress: a state, a venue and a recorder, advanced phase by phase."""
+
+    def __init__(self, state: State, day: Day, setup: Setup, record: Recorder) -> None:
+        self.day, self.setup, self.record = day, setup, record
+        self.state = state
+        self.venue = PaperVenue(setup.policy.costs, day.instruments, state.working)
+        self.venue.liquidity = day.liquidity()
+        self.closed: list[Closed] = []
+        self.opening_equity = 0
+
+    def fills(self, phase: str) -> None:
+        """Let the venue run one phase and book what happened, legs re-sized after every fill."""
+        changed, fills = self.venue.run(self.day.bars, phase)
+        for order in changed:
+            self.record.order(order)
+        for fill in fills:
+            self._book(fill)
+
+    def _book(self, fill: Fill) -> None:
+        day, policy = self.day, self.setup.policy
+        instrument = day.instruments[fill.symbol]
+        entry = fill.leg is Leg.ENTRY
+        held = self.state.book.positions.get(fill.symbol)
+        atr = (
+            float(day.columns["atr"][day.symbols.index(fill.symbol)]) if held is None else held.atr
+        )
+        decision_id = held.decision_id if held else self.record.decision_id(fill.symbol)
+        book, closing = apply_fill(
+            self.state.book,
+            fill,
+            atr=atr,
+            multiplier=instrument.multiplier,
+            decision_id=decision_id,
+            at=day.session,
+        )
+        position = book.positions.get(fill.symbol)
+        if position is not None:
+            position = protect(position, policy.stops, tick=instrument.tick) if entry else position
+            book = replace(book, positions={**book.positions, fill.symbol: position})
+            changed = self.venue.amend(legs(position))
+        else:
+            rest = [o for o in self.venue.working if o.symbol == fill.symbol and o.leg.reduces]
+            changed = self.venue.cancel([o.client_id for o in rest])
+        self.state = replace(self.state, book=book)
+        self.record.fill(fill)
+        for order in changed:
+            self.record.order(order)
+        if closing is not None:
+            self._trade(fill, closing.position.quantity, closing.position.entry, closing.pnl)
+
+    def _trade(self, fill: Fill, held: int, entry: float, pnl: int) -> None:
+        origin = self.state.origins[fill.symbol]
+        self.closed.append(Closed(self.day.ordinal, fill.symbol, fill.leg, pnl))
+        self.record.trade(
+            Trade(
+                timestamp=self.day.session,
+                mode=self.state.risk.mode,
+                symbol=fill.symbol,
+                direction="long" if held > 0 else "short",
+                quantity=fill.quantity,
+                size_pre=origin.size_pre,
+                size_post_risk=origin.size_post_risk,
+                entry_price=entry / SCALE,
+                exit_price=fill.price / SCALE,
+                pnl=pnl,
+                exit_leg=fill.leg,
+                reason_tags=origin.reason_tags,
+                policy_id=origin.policy_id,
+                experiment_id=origin.experiment_id,
+                model_version=origin.model_version,
+                order_id=origin.order_id,
+                decision_id=origin.decision_id,
+            )
+        )
+
+    def submit(self, orders: Sequence[Order]) -> None:
+        """Send orders and record what the venue answered."""
+        for order in self.venue.submit(orders):
+            self.record.order(order)
+
+    def mark(self, at: str) -> int:
+        """Equity at the open or the close, and what the kill switch makes of it."""
+        value, pnl = self._day_pnl(at)
+        risk, alerts = marked(self.state.risk, self.setup.policy.risk, pnl, at=self.day.session)
+        tripped = risk.killed and not self.state.risk.killed
+        self.state = replace(self.state, risk=risk)
+        self.record.mark(at=at, equity=value, day_pnl=pnl, risk=risk)
+        for alert in alerts:
+            self.record.alert(alert)
+        if tripped:
+            self._withdraw_entries()
+            self._flatten(sorted(self.state.book.positions))
+        return value
+
+    def _day_pnl(self, at: str) -> tuple[int, float | None]:
+        bars = self.day.bars
+        prices = dict(self.day.last)
+        prices |= {s: b.open if at == OPEN else b.close for s, b in bars.items()}
+        try:
+            value = equity(self.state.book, prices, prices.get(self.setup.policy.sip.symbol))
+        except KeyError:
+            return self.opening_equity, None
+        return value, (value - self.opening_equity) / self.opening_equity
+
+    def _withdraw_entries(self) -> None:
+        entries = [o.client_id for o in self.venue.working if not o.leg.reduces]
+        for order in self.venue.cancel(entries):
+            self.record.order(order)
+
+    def _flatten(self, symbols: Sequence[str]) -> None:
+        positions = self.state.book.positions
+        leaving = self.leaving()
+        self.submit(
+            [make.flatten(self.day.session, positions[s]) for s in symbols if s not in leaving]
+        )
+
+    def leaving(self) -> set[str]:
+        """Symbols with a market exit at work."""
+        return {o.symbol for o in self.venue.working if o.leg in (Leg.EXIT, Leg.FLATTEN)}
+
+    def trail(self) -> None:
+        """After the range, move the stops of what is still open; they hold from the next bar.
+
+        A position without a live stop of its full size can't leave this method: it is alerted
+        and flattened.
+        """
+        positions = dict(self.state.book.positions)
+        for symbol in sorted(positions):
+            bar = self.day.bars.get(symbol)
+            if bar is None:
+                continue
+            tick = self.day.instruments[symbol].tick
+            stops = self.setup.policy.stops
+            moved = trail(positions[symbol], stops, high=bar.high, low=bar.low, tick=tick)
+            positions[symbol] = moved
+            for order in self.venue.amend(legs(moved)):
+                self.record.order(order)
+        self.state = replace(self.state, book=replace(self.state.book, positions=positions))
+        for symbol, units in unprotected(positions, self.venue.working).items():
+            self.record.alert(f"{units} units of {symbol} without a stop—flattening")
+            self._flatten([symbol])
+
+    def sweep(self) -> None:
+        """Accrue the SIP's share of the day's realised profit; buy whole units when affordable."""
+        sip = self.setup.policy.sip
+        profit = sum(trade.pnl for trade in self.closed)
+        if profit >= sip.min_profit * SCALE:
+            accrued = min(round(sip.rate * profit), round(sip.max_per_day * SCALE))
+            book = self.state.book
+            self.state = replace(self.state, book=replace(book, sip_carry=book.sip_carry + accrued))
+            self.record.sip(accrued, self.state.book.sip_carry)
+        bar = self.day.bars.get(sip.symbol)
+        if bar is None or self.state.book.sip_carry <= 0:
+            return
+        # A unit costs its close, slippage and commission; this room keeps the sweep in the carry.
+        units = int(self.state.book.sip_carry / (bar.close * (1.0 + SWEEP_ROOM)))
+        if units > 0:
+            self.submit([make.sweep(self.day.session, sip.symbol, units)])
+            self.fills(CLOSE)
+
+    def end(self) -> None:
+        """The bar is over: what is left of the entries expires."""
+        for order in self.venue.run(self.day.bars, END)[0]:
+            self.record.order(order)

@@ -1,0 +1,169 @@
+"""History as aligned arrays: what a session's step reads, one slice a session.
+
+Rows are sessions, columns the symbols in alphabetical order. Prices are integers of 1/10,000;
+a symbol without a bar in a session keeps its last price and is marked absent.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hybridnb.domain import SCALE, Bar, Basis, Instrument
+from hybridnb.execution.paper import Liquidity
+from hybridnb.ports import MarketData
+
+Floats = NDArray[np.float64]
+RETURN_ROWS = 252  # sessions of daily returns behind value at risk
+PREDICTIONS = ("short_raw", "mid_raw", "p_short", "p_mid", "win_long", "win_short")
+_FEATURES = ("close", "atr", "annual_volatility", "adv", "median_value", "daily_volatility")
+_FACTS = ("volatility_zscore", "correlation", "correlation_floor", "trend_strength")
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One session as its step sees it: decided on `seen` (the session before), traded in `bars`.
+
+    Arrays have shape (n,), NaN where unknown; `returns` has shape (t, n) and ends at `seen`.
+    """
+
+    session: str
+    seen: str
+    ordinal: int
+    symbols: tuple[str, ...]
+    instruments: Mapping[str, Instrument]
+    bars: Mapping[str, Bar]
+    last: Mapping[str, int]
+    stale: NDArray[np.bool_]
+    columns: Mapping[str, Floats]
+    facts: Mapping[str, float]
+    regime: str
+    returns: Floats
+    excluded: Mapping[str, str]
+
+    def liquidity(self) -> dict[str, Liquidity]:
+        """What the venue assumes of each symbol, from what was known before the session."""
+        adv, close = self.columns["adv"], self.columns["close"]
+        units = np.where(close > 0, adv / np.where(close > 0, close, 1.0), 0.0)
+        volatility = self.columns["daily_volatility"]
+        return {
+            s: Liquidity(float(np.nan_to_num(units[i])), float(np.nan_to_num(volatility[i])))
+            for i, s in enumerate(self.symbols)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """All sessions of a market with features, facts and predictions, ready to be stepped."""
+
+    sessions: pd.DatetimeIndex
+    ordinals: NDArray[np.int64]
+    symbols: tuple[str, ...]
+    instruments: Mapping[str, Instrument]
+    prices: NDArray[np.int64]
+    present: NDArray[np.bool_]
+    last: NDArray[np.int64]
+    columns: Mapping[str, Floats]
+    facts: pd.DataFrame
+    returns: Floats
+    excluded: Mapping[str, str]
+
+    def position(self, session: str) -> int:
+        """Row of a session; -1 when the history has no such session."""
+        return int(self.sessions.get_indexer_for([pd.Timestamp(session)])[0])
+
+    def day(self, i: int) -> Day:
+        """The session in row i; row i − 1 is what its decision may know."""
+        seen, facts = i - 1, self.facts.iloc[i - 1]
+        return Day(
+            session=self.sessions[i].strftime("%Y-%m-%d"),
+            seen=self.sessions[seen].strftime("%Y-%m-%d"),
+            ordinal=int(self.ordinals[i]),
+            symbols=self.symbols,
+            instruments=self.instruments,
+            bars=self._bars(i),
+            last={s: int(p) for s, p in zip(self.symbols, self.last[seen], strict=True) if p > 0},
+            stale=~self.present[seen],
+            columns={name: values[seen] for name, values in self.columns.items()},
+            facts={name: float(facts[name]) for name in _FACTS if name in facts},
+            regime=str(facts["regime"]),
+            returns=self.returns[max(0, i - RETURN_ROWS) : i],
+            excluded=self.excluded,
+        )
+
+    def _bars(self, i: int) -> dict[str, Bar]:
+        session: dt.date = self.sessions[i].date()
+        return {
+            s: Bar(s, session, *(int(v) for v in self.prices[:, i, j]))
+            for j, s in enumerate(self.symbols)
+            if self.present[i, j]
+        }
+
+
+def panel(
+    market: MarketData,
+    *,
+    sessions: pd.DatetimeIndex,
+    ordinals: NDArray[np.int64],
+    features: pd.DataFrame,
+    facts: pd.DataFrame,
+    predictions: pd.DataFrame,
+    sentiment: pd.DataFrame | None = None,
+) -> Panel:
+    """Align a market and what was computed from it.
+
+    Parameters
+    ----------
+    sessions : DatetimeIndex, shape (t,)
+        The exchange's sessions to align on, in order.
+    ordinals : ndarray, shape (t,)
+        Their ordinals in the exchange calendar.
+    features, predictions, sentiment : DataFrame
+        Long, one row a (symbol, session); what is absent stays NaN.
+    facts : DataFrame
+        Indexed by session.
+
+    Returns
+    -------
+    Panel
+    """
+    symbols = tuple(sorted(market.bars["symbol"].unique()))
+
+    def wide(frame: pd.DataFrame, column: str) -> Floats:
+        table = frame.pivot(index="session", columns="symbol", values=column)
+        return table.reindex(index=sessions, columns=list(symbols)).to_numpy(np.float64)
+
+    raw = {name: wide(market.bars, name) for name in ("open", "high", "low", "close", "volume")}
+    present = np.isfinite(raw["close"])
+    units = [np.rint(np.nan_to_num(raw[n]) * SCALE) for n in ("open", "high", "low", "close")]
+    volume = np.where(np.isfinite(raw["volume"]), np.rint(np.nan_to_num(raw["volume"])), -1.0)
+    last = pd.DataFrame(np.where(present, units[3], np.nan)).ffill().fillna(0.0).to_numpy()
+    close = pd.DataFrame(raw["close"])
+    columns = {name: wide(features, name) for name in _FEATURES}
+    columns |= {name: wide(predictions, name) for name in PREDICTIONS}
+    nothing = np.full(raw["close"].shape, np.nan)
+    columns["sentiment"] = nothing if sentiment is None else wide(sentiment, "sentiment")
+    return Panel(
+        sessions=sessions,
+        ordinals=ordinals,
+        symbols=symbols,
+        instruments=market.instruments,
+        prices=np.stack([*units, volume]).astype(np.int64),
+        present=present,
+        last=last.astype(np.int64),
+        columns=columns,
+        facts=_with_regime(facts.reindex(sessions)),
+        returns=(close / close.shift(1) - 1.0).to_numpy(np.float64),
+        excluded=market.excluded,
+    )
+
+
+def _with_regime(facts: pd.DataFrame) -> pd.DataFrame:
+    known: Any = facts["regime"]
+    return facts.assign(regime=known.where(known.notna(), "unknown"))

@@ -1,0 +1,151 @@
+"""Session rows: what a step writes into the session chain, in one place and one shape.
+
+Every row has kind, book, session and n (its number within the session). No wall-clock time, run
+id, duration or path ever enters, so that the same inputs give the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridnb.app.panel import Day
+from hybridnb.app.state import State
+from hybridnb.canonical import plain, sha256
+from hybridnb.decide import DECISION, INPUT, reasons
+from hybridnb.domain import Action, Bound, Fill, Order, OrderState, Trade, refusal_names
+from hybridnb.limits import BUCKETS, Limits
+from hybridnb.risk import RiskState
+
+Sink = Callable[[Sequence[Mapping[str, Any]]], None]
+ACTION_NAMES = {0: Action.HOLD, 1: Action.BUY, -1: Action.SELL}
+
+
+class Recorder:
+    """Collects a session's rows; `sink` receives all rows so far at each commit.
+
+    Parameters
+    ----------
+    book, session : str
+    stamp : mapping
+        Policy, experiment and model ids: on every decision.
+    sink : callable or None
+        None keeps the rows in memory only, for backtests.
+    detail : callable or None
+        `(symbol) -> mapping` of what a decision was made from, stored with it for `explain`.
+    """
+
+    def __init__(
+        self,
+        *,
+        book: str,
+        session: str,
+        stamp: Mapping[str, Any],
+        sink: Sink | None = None,
+        detail: Callable[[str], Mapping[str, Any]] | None = None,
+    ) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self._book, self._session, self._stamp = book, session, dict(stamp)
+        self._sink, self._detail = sink, detail
+
+    def decision_id(self, symbol: str) -> str:
+        """A decision's id: book, session, symbol."""
+        return f"{self._book}-{self._session}-{symbol}"
+
+    def add(self, kind: str, **payload: Any) -> None:
+        """One row; the payload is reduced to its canonical values at once."""
+        head = {"kind": kind, "book": self._book, "session": self._session, "n": len(self.rows)}
+        self.rows.append(head | plain(payload))
+
+    def commit(self) -> None:
+        """Make everything so far durable."""
+        if self._sink is not None:
+            self._sink(self.rows)
+
+    def opening(self, equity: int, risk: RiskState, **facts: Any) -> None:
+        self.add(
+            "session_opened",
+            equity=equity,
+            mode=risk.mode,
+            state=risk.state,
+            quarantined=risk.quarantined,
+            **facts,
+            **self._stamp,
+        )
+
+    def decision(self, payload: Mapping[str, Any]) -> None:
+        extra = self._detail(payload["symbol"]) if self._detail else {}
+        self.add("decision", **payload, **self._stamp, **extra)
+
+    def order(self, order: Order) -> None:
+        self.add("order", **plain(order))
+
+    def fill(self, fill: Fill) -> None:
+        self.add("fill", **plain(fill))
+
+    def trade(self, trade: Trade) -> None:
+        self.add("trade", **plain(trade))
+
+    def alert(self, text: str) -> None:
+        self.add("alert", text=text)
+
+    def sip(self, accrued: int, carry: int) -> None:
+        self.add("sip", accrued=accrued, carry=carry)
+
+    def mark(self, *, at: str, equity: int, day_pnl: float | None, risk: RiskState) -> None:
+        self.add(
+            "mark", at=at, equity=equity, day_pnl=day_pnl, killed=risk.killed, state=risk.state
+        )
+
+    def closing(self, *, state: State, **figures: Any) -> None:
+        self.add("session_closed", **figures, snapshot=plain(state))
+
+
+def decision_rows(
+    record: Recorder, day: Day, lim: Limits, rows: NDArray[Any], decisions: NDArray[Any]
+) -> list[dict[str, Any]]:
+    """Every decision with its inputs, terms, sizes, bound, refusals and reasons, by symbol."""
+    return [
+        _decision_row(record.decision_id(symbol), symbol, lim, rows[i], decisions[i])
+        | {"raw": {name: float(day.columns[name][i]) for name in ("short_raw", "mid_raw")}}
+        for i, symbol in enumerate(day.symbols)
+    ]
+
+
+def _decision_row(decision_id: str, symbol: str, lim: Limits, row: Any, dec: Any) -> dict[str, Any]:
+    values = {name: row[name].item() for name in INPUT.names or ()}
+    given = {
+        k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in values.items()
+    }
+    figures = {n: dec[n].item() for n in DECISION.names or () if n not in ("bound", "refused")}
+    return {
+        "decision_id": decision_id,
+        "symbol": symbol,
+        **figures,
+        "action": ACTION_NAMES[int(dec["action"])],
+        "bucket": BUCKETS[int(row["bucket"])],
+        "bound": list(Bound)[int(dec["bound"])],
+        "refusals": refusal_names(int(dec["refused"])),
+        "reasons": reasons(lim, row, dec),
+        "inputs": given,
+        "input_hash": sha256(given),
+    }
+
+
+def counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Decisions, orders sent (distinct client ids, refused ones left out) and fills of a session."""
+    kinds = [row["kind"] for row in rows]
+    sent = {
+        row["client_id"]
+        for row in rows
+        if row["kind"] == "order" and row["state"] != OrderState.REJECTED
+    }
+    return {"decisions": kinds.count("decision"), "orders": len(sent), "fills": kinds.count("fill")}
+
+
+def orders_digest(rows: Sequence[Mapping[str, Any]]) -> str:
+    """SHA-256 over the canonical JSON of a session's order events, in order."""
+    return sha256([row for row in rows if row["kind"] == "order"])

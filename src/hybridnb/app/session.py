@@ -1,0 +1,161 @@
+"""The whole trading step of one session, read top to bottom.
+
+`step` is a function of the state, the day and the set-up; it touches no clock, disk or network
+but through the venue and the recorder it is given. The same step trades the live session and,
+with a recorder in memory, every session of a backtest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridnb.app.desk import Desk, Setup
+from hybridnb.app.inputs import account, inputs
+from hybridnb.app.panel import Day
+from hybridnb.app.records import ACTION_NAMES, Recorder, decision_rows
+from hybridnb.app.state import Origin, State
+from hybridnb.book import equity
+from hybridnb.decide import decide, reasons
+from hybridnb.domain import Leg, Order, OrderState, Refusal, refusal_names
+from hybridnb.execution.orders import from_decision
+from hybridnb.execution.paper import CLOSE, OPEN, RANGE
+from hybridnb.limits import Limits, limits
+from hybridnb.risk import opened, settled
+
+
+def step(state: State, day: Day, setup: Setup, record: Recorder) -> State:
+    """Trade one session.
+
+    Parameters
+    ----------
+    state : State
+        As the last session left it.
+    day : Day
+    setup : Setup
+        With `entries` False the session was missed: brackets run, nothing is decided.
+    record : Recorder
+        Takes every row; its `commit` makes what came so far durable, before the venue acts.
+
+    Returns
+    -------
+    State
+        For the next session.
+    """
+    risk, alerts = opened(state.risk, day.ordinal)
+    desk = Desk(replace(state, risk=risk), day, setup, record)
+    desk.opening_equity = equity(state.book, day.last, day.last.get(setup.policy.sip.symbol))
+    record.opening(
+        desk.opening_equity,
+        risk,
+        seen=day.seen,
+        regime=day.regime,
+        facts=day.facts,
+        decided=setup.entries,
+    )
+    for alert in alerts:
+        record.alert(alert)
+    orders = _decide(desk) if setup.entries else []
+    record.commit()
+    desk.mark(OPEN)
+    desk.submit(_withheld(orders, desk))
+    record.commit()
+    desk.fills(OPEN)
+    desk.fills(RANGE)
+    desk.trail()
+    desk.sweep()
+    desk.end()
+    value = desk.mark(CLOSE)
+    return _close(desk, value)
+
+
+def _decide(desk: Desk) -> list[Order]:
+    """Decide the universe, record every decision, and make the orders they ask for."""
+    day, setup = desk.day, desk.setup
+    lim = limits(setup.policy, desk.state.risk.mode)
+    rows = inputs(desk.state, day, setup, lim, equity_units=desk.opening_equity)
+    decisions = decide(lim, account(day, setup, desk.opening_equity), rows, day.returns)
+    origins, orders = dict(desk.state.origins), []
+    for payload in decision_rows(desk.record, day, lim, rows, decisions):
+        desk.record.decision(payload)
+    for i in np.argsort(decisions["rank"], kind="stable"):
+        order = _order(desk, day.symbols[i], decisions[i])
+        if order is None:
+            continue
+        if order.state is OrderState.REJECTED:
+            desk.record.order(order)
+            continue
+        orders.append(order)
+        if order.leg is Leg.ENTRY:
+            origins[order.symbol] = _origin(order, setup, lim, rows[i], decisions[i])
+    desk.state = replace(desk.state, origins=origins)
+    return orders
+
+
+def _order(desk: Desk, symbol: str, dec: Any) -> Order | None:
+    day = desk.day
+    if symbol in desk.leaving() or symbol not in day.last:
+        return None
+    return from_decision(
+        session=day.session,
+        decision_id=desk.record.decision_id(symbol),
+        symbol=symbol,
+        action=ACTION_NAMES[int(dec["action"])],
+        target=float(dec["size_post_risk"]),
+        refusals=int(dec["refused"]),
+        equity=desk.opening_equity,
+        price=day.last[symbol],
+        instrument=day.instruments[symbol],
+        position=desk.state.book.positions.get(symbol),
+        min_value=desk.setup.policy.sizing.min_order_value,
+    )
+
+
+def _origin(order: Order, setup: Setup, lim: Limits, row: NDArray[Any], dec: Any) -> Origin:
+    return Origin(
+        decision_id=order.decision_id,
+        order_id=order.client_id,
+        size_pre=float(dec["size_pre"]),
+        size_post_risk=float(dec["size_post_risk"]),
+        reason_tags=reasons(lim, row, dec),
+        policy_id=setup.policy.id,
+        experiment_id=setup.experiment_id,
+        model_version=setup.model_version,
+    )
+
+
+def _withheld(orders: list[Order], desk: Desk) -> list[Order]:
+    """Orders that may go out: none when the opening mark tripped the kill switch.
+
+    The positions are being flattened then, so that a decided exit has nothing left to close.
+    """
+    if not desk.state.risk.killed:
+        return orders
+    codes = refusal_names(Refusal.KILL_SWITCH)
+    for order in orders:
+        desk.record.order(replace(order, state=OrderState.REJECTED, refusals=codes))
+    return []
+
+
+def _close(desk: Desk, value: int) -> State:
+    day, risk = desk.day, desk.setup.policy.risk
+    held = desk.state.book.positions
+    state = State(
+        book=desk.state.book,
+        risk=settled(desk.state.risk, risk, equity=value, trades=desk.closed),
+        working=tuple(desk.venue.working),
+        origins={s: o for s, o in desk.state.origins.items() if s in held},
+        peak=max(desk.state.peak, value),
+    )
+    desk.record.closing(
+        equity=value,
+        day_pnl=(value - desk.opening_equity) / desk.opening_equity,
+        drawdown=1.0 - value / state.peak,
+        prices={s: day.bars[s].close if s in day.bars else day.last[s] for s in sorted(held)},
+        state=state,
+    )
+    desk.record.commit()
+    return state

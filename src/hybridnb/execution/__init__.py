@@ -1,0 +1,1 @@
+"""Orders, the brackets that protect positions, and the venues they go to."""

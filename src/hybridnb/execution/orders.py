@@ -1,0 +1,126 @@
+"""From a decision to an order: exact quantities and deterministic client ids (chapter 05)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hybridnb.canonical import sha256
+from hybridnb.domain import (
+    SCALE,
+    Action,
+    Instrument,
+    Leg,
+    Order,
+    OrderState,
+    OrderType,
+    Position,
+    Refusal,
+    Side,
+    refusal_names,
+)
+
+
+def client_id(session: str, decision_id: str, leg: Leg) -> str:
+    """An order's id from (session, decision, leg): a retry or a restart can't place it twice."""
+    return f"{session}-{leg}-{sha256([session, decision_id, leg])[:12]}"
+
+
+def units_for(share: float, *, equity: int, price: int, instrument: Instrument) -> int:
+    """Whole lots whose exposure stays within a share of equity.
+
+    Parameters
+    ----------
+    share : float
+        Not negative; NaN gives 0.
+    equity, price : int
+        In 1/10,000.
+
+    Returns
+    -------
+    int
+        Units, rounded down: `abs(delta) × units × multiplier × price ≤ share × equity`.
+    """
+    exposure = abs(instrument.delta) * instrument.multiplier * price
+    if not (share > 0.0 and exposure > 0):
+        return 0
+    units = int(share * equity / exposure)
+    while units and units * exposure > share * equity:  # the quotient may have rounded up
+        units -= 1
+    return units // instrument.lot * instrument.lot
+
+
+def from_decision(
+    *,
+    session: str,
+    decision_id: str,
+    symbol: str,
+    action: Action,
+    target: float,
+    refusals: int,
+    equity: int,
+    price: int,
+    instrument: Instrument,
+    position: Position | None,
+    min_value: float,
+) -> Order | None:
+    """The order a decision asks for, if any; a refused one comes back rejected, with its codes.
+
+    Parameters
+    ----------
+    target : float
+        Signed share of equity to hold; 0 closes.
+    refusals : int
+        Bits of `Refusal` of the decision.
+    min_value : float
+        Account units below which it is no order.
+
+    Returns
+    -------
+    Order or None
+        None for HOLD and where the position is at its target already.
+    """
+    held = position.quantity if position else 0
+    if action is Action.HOLD:
+        return None
+    side = Side.BUY if action is Action.BUY else Side.SELL
+    if held * side.sign < 0:
+        return _market(session, decision_id, symbol, side, abs(held), Leg.EXIT)
+    if refusals:
+        order = _market(session, decision_id, symbol, side, 0, Leg.ENTRY)
+        return replace(order, state=OrderState.REJECTED, refusals=refusal_names(refusals))
+    units = units_for(abs(target), equity=equity, price=price, instrument=instrument)
+    quantity = units - abs(held)
+    if quantity <= 0 and held:
+        return None
+    order = _market(session, decision_id, symbol, side, max(quantity, 0), Leg.ENTRY)
+    if quantity * price * instrument.multiplier < max(1.0, min_value * SCALE):
+        codes = refusal_names(Refusal.BELOW_MINIMUM)
+        return replace(order, state=OrderState.REJECTED, refusals=codes)
+    return order
+
+
+def flatten(session: str, position: Position) -> Order:
+    """A market order that closes a whole position, whatever the decision was."""
+    side = Side.SELL if position.quantity > 0 else Side.BUY
+    quantity = abs(position.quantity)
+    return _market(session, position.decision_id, position.symbol, side, quantity, Leg.FLATTEN)
+
+
+def sweep(session: str, symbol: str, quantity: int) -> Order:
+    """The end-of-day purchase of whole SIP units."""
+    return _market(session, f"sip-{session}", symbol, Side.BUY, quantity, Leg.SWEEP)
+
+
+def _market(
+    session: str, decision_id: str, symbol: str, side: Side, quantity: int, leg: Leg
+) -> Order:
+    return Order(
+        client_id=client_id(session, decision_id, leg),
+        symbol=symbol,
+        side=side,
+        quantity=quantity,
+        type=OrderType.MARKET,
+        leg=leg,
+        state=OrderState.CREATED,
+        decision_id=decision_id,
+    )

@@ -1,0 +1,138 @@
+"""From a score to a share of equity: wanted size, caps, risk multipliers (chapter 01, Sizing).
+
+Every function takes and returns floats and uses + − × ÷ min max sqrt only, so that scalar,
+array and compiled callers agree to the last bit. Sizes are shares of equity, not negative;
+the sign belongs to the caller. NaN never passes: an unknown input gives a size of zero.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridnb.limits import Limits
+
+MIN_TAIL_ROWS = 60  # sessions of joint history below which a tail figure is unknown
+TAIL_SHARE = 0.05  # VaR95 and its expected shortfall
+
+
+class Capped(NamedTuple):
+    """`capped` is the smallest of the caps; `bound` the position of its cap in `domain.Bound`."""
+
+    capped: float
+    bound: int
+
+
+class Scaled(NamedTuple):
+    """The multipliers in the order they are applied, and the capped size after them."""
+
+    volatility: float
+    var: float
+    es: float
+    heat: float
+    crisis: float
+    posture: float
+    size: float
+
+
+def wanted_size(score: float, bucket_limit: float) -> float:
+    """`size_pre = bucket_limit × 2 × abs(score − 0.5)` (D3)."""
+    return bucket_limit * 2.0 * abs(score - 0.5)
+
+
+def kelly(p: float, payoff: float) -> float:
+    """Kelly's share for a bet that wins `payoff` with probability p and loses 1 otherwise.
+
+    `f = (p·b − (1 − p)) / b` (Kelly 1956). Negative: no edge. NaN stays NaN.
+    """
+    return (p * payoff - (1.0 - p)) / payoff
+
+
+def cap_size(
+    wanted: float, *, name: float, headroom: float, quarter_kelly: float, leverage: float
+) -> Capped:
+    """The smallest of the wanted size and the caps, with the cap that bound it.
+
+    A cap of NaN or below zero gives zero: what isn't known leaves no room.
+    """
+    capped, bound = wanted, 0
+    for code, cap in ((1, name), (2, headroom), (3, quarter_kelly), (4, leverage)):
+        if not cap >= capped:
+            capped, bound = (cap if cap > 0.0 else 0.0), code
+    return Capped(capped, bound)
+
+
+def tail_risk(returns: NDArray[np.float64]) -> tuple[float, float]:
+    """One-day historical VaR95 and expected shortfall of a book's returns.
+
+    Parameters
+    ----------
+    returns : ndarray, shape (t,)
+        Daily returns of the present book, as a share of equity; sessions with NaN are left out.
+
+    Returns
+    -------
+    tuple of float
+        (VaR, ES) as positive losses, 0 where the tail is a gain; (NaN, NaN) with fewer than
+        `MIN_TAIL_ROWS` finite rows. VaR is the ⌈0.05·t⌉-th smallest return, ES the mean up to it.
+    """
+    finite = np.sort(returns[np.isfinite(returns)])
+    if finite.size < MIN_TAIL_ROWS:
+        return np.nan, np.nan
+    k = int(np.ceil(TAIL_SHARE * finite.size))
+    total = 0.0
+    for i in range(k):
+        total += float(finite[i])
+    return max(0.0, -float(finite[k - 1])), max(0.0, -total / k)
+
+
+def scale_size(
+    lim: Limits,
+    capped: float,
+    *,
+    annual_volatility: float,
+    var: float,
+    es: float,
+    heat: float,
+    crisis: bool,
+    posture: float,
+) -> Scaled:
+    """Shrink a capped size by the risk multipliers, each in [0, 1].
+
+    Parameters
+    ----------
+    capped : float
+        Share of equity after the caps.
+    annual_volatility : float
+        Of the symbol, a fraction a year.
+    var, es : float
+        Of the book with the order at its capped size, a fraction of equity a day.
+    heat : float
+        Open risk to the stops with the order at its capped size, a share of the day's limit.
+    crisis : bool
+        Crisis regime, or correlation above its bar (D21).
+    posture : float
+        Product of the other multipliers in [0, 1]: missing RL model, size agent, subsystem.
+
+    Returns
+    -------
+    Scaled
+        With NaN in an input its multiplier is 0.
+    """
+    m_vol = _limit_ratio(lim.volatility_target, annual_volatility)
+    m_var = _limit_ratio(lim.var_limit, var)
+    m_es = _limit_ratio(lim.es_limit, es)
+    m_heat = min(1.0, max(0.0, 1.0 - heat / lim.heat_limit)) if heat == heat else 0.0
+    m_crisis = lim.crisis_factor if crisis else 1.0
+    m_posture = min(1.0, max(0.0, posture)) if posture == posture else 0.0
+    size = capped * m_vol * m_var * m_es * m_heat * m_crisis * m_posture
+    return Scaled(m_vol, m_var, m_es, m_heat, m_crisis, m_posture, size)
+
+
+def _limit_ratio(limit: float, value: float) -> float:
+    """`min(1, limit / value)`; 1 at or below zero, 0 for NaN."""
+    if value <= limit:
+        return 1.0
+    return limit / value if value > limit else 0.0
