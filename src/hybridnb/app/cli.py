@@ -1,0 +1,203 @@
+"""The command line. Every command prints for people, or one JSON object with `--json`.
+
+Heavy parts load inside the commands that use them, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hybridnb import __version__
+from hybridnb.errors import HybridnbError
+
+EXIT_CODES = {
+    0: "done",
+    1: "a check failed",
+    2: "bad usage or bad input",
+    3: "refused (risk, gate, quota, another book)",
+    4: "something outside is missing",
+    5: "internal",
+}
+Command = Callable[..., Any]
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _reported(command: Command) -> Command:
+    """Add `--json`; print the result; turn an error into its exit code, sentence and remedy."""
+
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+    @functools.wraps(command)
+    def run(*args: Any, as_json: bool, **kwargs: Any) -> None:
+        try:
+            result, text = command(*args, **kwargs)
+        except HybridnbError as error:
+            if as_json:
+                click.echo(json.dumps(_failure(error), ensure_ascii=False))
+            _say(f"error: {error}")
+            if error.remedy:
+                _say(f"remedy: {error.remedy}")
+            sys.exit(error.exit_code)
+        click.echo(json.dumps(result, ensure_ascii=False, allow_nan=False) if as_json else text)
+
+    return run
+
+
+def _failure(error: HybridnbError) -> dict[str, Any]:
+    from hybridnb.errors import LedgerBroken
+
+    if isinstance(error, LedgerBroken):
+        return {"ok": False, "first_broken": error.first_broken} | error.as_dict()
+    return error.as_dict()
+
+
+def _day_options(command: Command) -> Command:
+    for option in reversed(
+        [
+            click.option("--feed", default="", help="Feed; params/day.yml's by default."),
+            click.option("--data", default="", type=click.Path(), help="Bars for --feed folder."),
+            click.option("--date", "session", default="", help="Session; the last by default."),
+            click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Of every choice."),
+            click.option("--profile", default="", help="Training profile of params/learning.yml."),
+            click.option("--params", default="", type=click.Path(), help="Folder of parameters."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def _request(**given: Any) -> Any:
+    from hybridnb.app.context import Request
+
+    given["data"] = str(Path(given["data"]).resolve()) if given.get("data") else ""
+    given["params"] = str(Path(given["params"]).resolve()) if given.get("params") else ""
+    return Request(**given)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="hybridnb")
+def cli() -> None:
+    """A notebook-native control plane for trading."""
+
+
+@cli.command()
+@_day_options
+@_reported
+def day(**given: Any) -> Any:
+    """Run the main job: check data, train if needed, review gates, trade, report."""
+    from hybridnb.app.day import run_day
+
+    done = run_day(_request(**given), say=_say)
+    return done, f"{done['session']}: open {done['reports'][0]}"
+
+
+@cli.command()
+@click.argument("notebook")
+@click.option("-f", "--file", "file", type=click.Path(), help="YAML of parameters.")
+@click.option("-p", "--parameter", "given", multiple=True, help="NAME=VALUE, repeatable.")
+@click.option("--out", type=click.Path(), help="Folder of the result; the reports by default.")
+@_reported
+def run(notebook: str, file: str | None, given: tuple[str, ...], out: str | None) -> Any:
+    """Run one notebook with parameters, as the schedule does."""
+    from hybridnb.app.jobs import run_one
+
+    done = run_one(notebook, file=file, given=given, out=out, say=_say)
+    return done, f"{done['status']}: {done['report']}"
+
+
+@cli.command()
+@click.argument("path", type=click.Path())
+@click.option("--calendar", default="", help="Exchange calendar, for instance XTSE.")
+@click.option("--zone", default="", help="Time zone of times that name none.")
+@click.option("--currency", default="", help="Currency of the prices.")
+@_reported
+def ingest(path: str, **given: str) -> Any:
+    """Check a file or folder of bars and store it; nothing is written if a rule is broken."""
+    from hybridnb.app.ingesting import ingest_path
+
+    done = ingest_path(Path(path), **given)
+    return done, (
+        f"{done['rows']:,} bars of {len(done['symbols'])} symbols,"
+        f" {done['first']} to {done['last']}, stored in {done['stored']}"
+    )
+
+
+@cli.command()
+@_reported
+def status() -> Any:
+    """Show mode, trading state, kill switch, limits and the last session of each book."""
+    from hybridnb.app.status import read_status, status_text
+
+    done = read_status()
+    return done, status_text(done)
+
+
+@cli.command()
+@click.option("--days", default=7, type=click.IntRange(1, 3650), help="Sessions to cover.")
+@_reported
+def report(days: int) -> Any:
+    """Write a page over the last sessions: result, orders, verdicts, alerts."""
+    from hybridnb.app.reporting import report_days
+
+    done = report_days(days)
+    return done, f"open {done['report']}"
+
+
+@cli.group()
+def ledger() -> None:
+    """Verify or export the ledger."""
+
+
+@ledger.command()
+@_reported
+def verify() -> Any:
+    """Recompute both chains; exit 1 with the first broken row."""
+    from hybridnb.app.ledgers import verify_ledger
+
+    done = verify_ledger()
+    return done, f"{done['rows']:,} rows hold; head {done['head']}"
+
+
+@ledger.command()
+@click.option("--format", "kind", type=click.Choice(["parquet", "csv"]), default="parquet")
+@click.option("--out", required=True, type=click.Path(), help="Folder to write to.")
+@_reported
+def export(kind: str, out: str) -> Any:
+    """Write both chains as Parquet or CSV."""
+    from hybridnb.app.ledgers import export_ledger
+
+    done = export_ledger(Path(out), kind)
+    return done, "\n".join(done["files"])
+
+
+@cli.command()
+@click.argument("decision")
+@_reported
+def explain(decision: str) -> Any:
+    """Print every term of a decision back to its input rows. DECISION is an id or a symbol."""
+    from hybridnb.app.explain import explain_decision
+
+    return explain_decision(decision)
+
+
+@cli.command()
+@_reported
+def doctor() -> Any:
+    """Check keys, Ollama, disk, calendar and permissions; say the remedy of what is wrong."""
+    from hybridnb.app.doctor import examine
+
+    return examine()
+
+
+def main() -> None:
+    """Entry point; anything unforeseen ends with exit code 5 and where to look."""
+    cli(prog_name="hybridnb")

@@ -1,0 +1,156 @@
+"""One day's work, opened: the request, the parameters, the market up to the session.
+
+Every notebook of the day opens the same context from the same few parameters, so that each runs
+alone as well as in the day.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hybridnb.app.home import Home, home, shipped
+from hybridnb.app.settings import Settings, settings
+from hybridnb.errors import UsageError
+from hybridnb.learning.params import LearningParams
+from hybridnb.ledger.store import Ledger
+from hybridnb.market import calendar
+from hybridnb.market.assemble import until
+from hybridnb.market.facts import facts
+from hybridnb.market.features import feature_set_id, features
+from hybridnb.market.feeds import load_feed
+from hybridnb.ports import MarketData
+
+EPOCH = "1990-01-01"  # session ordinals count from the first session of this date
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for; empty values stand for `params/day.yml`, an empty session for the last."""
+
+    feed: str = ""
+    data: str = ""
+    session: str = ""
+    seed: int | None = None
+    profile: str = ""
+    params: str = ""
+
+
+@dataclass(frozen=True)
+class Context:
+    """A day opened: everything is as of its session, nothing later is computed on."""
+
+    request: Request
+    settings: Settings
+    market: MarketData
+    session: str
+    seed: int
+    profile: str
+    home: Home = field(repr=False)
+    history: pd.DataFrame = field(repr=False)  # the feed's whole history, to recognise a book only
+
+    @property
+    def learning(self) -> LearningParams:
+        return self.settings.learning(self.profile)
+
+    @cached_property
+    def sessions(self) -> pd.DatetimeIndex:
+        """The exchange's sessions from the first bar through the day."""
+        return calendar.sessions(
+            self.market.calendar, self.market.bars["session"].min(), self.session
+        )
+
+    @cached_property
+    def ordinals(self) -> NDArray[np.int64]:
+        """Ordinals of `sessions` in the exchange calendar; the first of `EPOCH` is 1."""
+        first = self.sessions[0]
+        start = min(first, pd.Timestamp(EPOCH))
+        every = calendar.sessions(self.market.calendar, start, self.session)
+        before = int((every < pd.Timestamp(EPOCH)).sum())
+        return every.get_indexer_for(self.sessions).astype(np.int64) + 1 - before
+
+    @cached_property
+    def features(self) -> pd.DataFrame:
+        return features(self.market, atr_period=self.settings.policy.stops.atr_period)
+
+    @cached_property
+    def facts(self) -> pd.DataFrame:
+        return facts(self.market, self.features)
+
+    @property
+    def feature_set(self) -> str:
+        return feature_set_id()
+
+    def ledger(self) -> Ledger:
+        """The home's ledger, opened."""
+        return Ledger(self.home.ledger_url, heads=self.home.heads)
+
+
+def open_day(request: Request) -> Context:
+    """Load and check everything a day needs.
+
+    Raises
+    ------
+    InputError, ParamsError, UsageError, Missing
+        Each says what to mend; nothing was written.
+    """
+    chosen = settings(Path(request.params) if request.params else shipped("params"))
+    day = chosen.day
+    seed = day.seed if request.seed is None else request.seed
+    feed = request.feed or day.feed
+    data = request.data or (day.data if feed == day.feed else "")
+    whole = load_feed(
+        feed,
+        data=Path(data) if data else None,
+        seed=seed,
+        calendar=day.calendar or None,
+        zone=day.zone or None,
+        currency=day.currency or None,
+        lists=chosen.policy.lists,
+        sip_symbol=chosen.policy.sip.symbol,
+        symbols=chosen.symbols.symbols,
+    )
+    session = _session(whole, request.session)
+    profile = request.profile or day.profile
+    chosen.learning(profile)
+    return Context(
+        request=request,
+        settings=chosen,
+        market=until(whole, session),
+        session=session.strftime("%Y-%m-%d"),
+        seed=seed,
+        profile=profile,
+        home=home(),
+        history=whole.bars,
+    )
+
+
+def _session(market: MarketData, asked: str) -> pd.Timestamp:
+    """The session asked for, or the last one in which most symbols have a bar."""
+    counts = market.bars.groupby("session")["symbol"].size()
+    full = counts[counts >= 0.95 * counts.tail(20).median()]
+    if not asked:
+        return pd.Timestamp(full.index[-1])
+    try:
+        session = pd.Timestamp(asked).normalize()
+    except ValueError:
+        raise UsageError(f"{asked!r} is no date", remedy="Write it as 2013-03-01.") from None
+    if session not in counts.index:
+        first, last = counts.index[0], counts.index[-1]
+        why = "is no session of its exchange" if first < session < last else "lies outside them"
+        raise UsageError(
+            f"the feed {market.feed} has bars from {first:%Y-%m-%d} to {last:%Y-%m-%d};"
+            f" {asked} {why}",
+            remedy=f"Take --date {_near(counts.index, session):%Y-%m-%d}.",
+        )
+    return session
+
+
+def _near(index: Any, session: pd.Timestamp) -> pd.Timestamp:
+    return pd.Timestamp(index[min(int(index.searchsorted(session)), len(index) - 1)])

@@ -1,0 +1,98 @@
+"""Where state lives: `HYBRIDNB_HOME`, by default the platform's data directory, private (0700)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hybridnb.errors import Missing, Refused
+
+VARIABLE = "HYBRIDNB_HOME"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folders of one installation; each is made when first asked for."""
+
+    root: Path
+
+    def folder(self, name: str) -> Path:
+        path = self.root / name
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path
+
+    @property
+    def ledger_url(self) -> str:
+        return f"sqlite:///{self.folder('ledger') / 'ledger.db'}"
+
+    @property
+    def heads(self) -> Path:
+        return self.folder("ledger") / "heads.json"
+
+    @contextmanager
+    def locked(self, what: str) -> Iterator[None]:
+        """Only one process at a time does `what`; a second is told so at once.
+
+        Raises
+        ------
+        Refused
+            When another process holds the lock. A killed process holds none.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.folder("locks") / f"{what}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise Refused(
+                f"another process runs the {what} of this home",
+                remedy="Wait for it to end, or use another HYBRIDNB_HOME.",
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def home() -> Home:
+    """The home in force, made if absent.
+
+    Raises
+    ------
+    Missing
+        When it can't be made or written.
+    """
+    import platformdirs
+
+    given = os.environ.get(VARIABLE)
+    root = Path(given) if given else Path(platformdirs.user_data_dir("hybridnb"))
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        root.chmod(0o700)
+    except OSError as error:
+        raise Missing(
+            f"the home {root} can't be written: {error.strerror}",
+            remedy=f"Set {VARIABLE} to a folder that you own.",
+        ) from None
+    return Home(root.resolve())
+
+
+def checkout() -> Path | None:
+    """The checkout this package runs from, None for an installed wheel."""
+    root = Path(__file__).resolve().parents[3]
+    return root if (root / "pyproject.toml").is_file() and (root / "notebooks").is_dir() else None
+
+
+def shipped(name: str) -> Path:
+    """`notebooks` or `params` as shipped: the checkout's, else the wheel's own copy."""
+    root = checkout()
+    return root / name if root else Path(__file__).resolve().parents[1] / "_share" / name
+
+
+def reports_folder(where: Home) -> Path:
+    """Where reports go: `reports/` of the checkout, else under the home."""
+    root = checkout()
+    return root / "reports" if root else where.folder("reports")

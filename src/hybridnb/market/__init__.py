@@ -1,0 +1,1 @@
+"""Where bars and facts come in: feeds, contracts, quality, features, news."""
