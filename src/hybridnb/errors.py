@@ -88,9 +88,18 @@ class UsageError(HybridnbError):
 
 
 class CheckFailed(HybridnbError):
-    """A check ran to its end and the answer is no."""
+    """A check ran to its end and the answer is no; `details` says what it found."""
 
     exit_code = 1
+
+    def __init__(
+        self, message: str, *, remedy: str = "", details: dict[str, Any] | None = None
+    ) -> None:
+        self.details = details or {}
+        super().__init__(message, remedy=remedy)
+
+    def as_dict(self) -> dict[str, Any]:
+        return self.details | super().as_dict()
 
 
 class LedgerBroken(CheckFailed):
@@ -100,7 +109,7 @@ class LedgerBroken(CheckFailed):
 
     def __init__(self, message: str, *, first_broken: dict[str, Any]) -> None:
         self.first_broken = first_broken
-        super().__init__(message)
+        super().__init__(message, details={"ok": False, "first_broken": first_broken})
 
 
 class Refused(HybridnbError):

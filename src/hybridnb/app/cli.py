@@ -42,7 +42,7 @@ def _reported(command: Command) -> Command:
             result, text = command(*args, **kwargs)
         except HybridnbError as error:
             if as_json:
-                click.echo(json.dumps(_failure(error), ensure_ascii=False))
+                click.echo(json.dumps(error.as_dict(), ensure_ascii=False))
             _say(f"error: {error}")
             if error.remedy:
                 _say(f"remedy: {error.remedy}")
@@ -50,14 +50,6 @@ def _reported(command: Command) -> Command:
         click.echo(json.dumps(result, ensure_ascii=False, allow_nan=False) if as_json else text)
 
     return run
-
-
-def _failure(error: HybridnbError) -> dict[str, Any]:
-    from hybridnb.errors import LedgerBroken
-
-    if isinstance(error, LedgerBroken):
-        return {"ok": False, "first_broken": error.first_broken} | error.as_dict()
-    return error.as_dict()
 
 
 def _day_options(command: Command) -> Command:

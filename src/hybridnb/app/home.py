@@ -1,8 +1,12 @@
-"""Where state lives: `HYBRIDNB_HOME`, by default the platform's data directory, private (0700)."""
+"""Where state lives: `HYBRIDNB_HOME`, by default the platform's data directory, private (0700).
+
+Reports go to `reports/` of the checkout, else under the home; `HYBRIDNB_REPORTS` overrides both.
+"""
 
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +15,7 @@ from pathlib import Path
 from hybridnb.errors import Missing, Refused
 
 VARIABLE = "HYBRIDNB_HOME"
+REPORTS = "HYBRIDNB_REPORTS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,18 @@ class Home:
     @property
     def heads(self) -> Path:
         return self.folder("ledger") / "heads.json"
+
+    @property
+    def identity(self) -> str:
+        """A random name given once to this home's ledger: reports of two homes never mix."""
+        path = self.folder("ledger") / "identity"
+        if not path.is_file():
+            fresh = path.with_suffix(f".{os.getpid()}")
+            fresh.write_text(secrets.token_hex(8), encoding="ascii")
+            if not path.is_file():
+                fresh.replace(path)
+            fresh.unlink(missing_ok=True)
+        return path.read_text(encoding="ascii")
 
     @contextmanager
     def locked(self, what: str) -> Iterator[None]:
@@ -93,6 +110,7 @@ def shipped(name: str) -> Path:
 
 
 def reports_folder(where: Home) -> Path:
-    """Where reports go: `reports/` of the checkout, else under the home."""
+    """Where reports go."""
+    given = os.environ.get(REPORTS)
     root = checkout()
-    return root / "reports" if root else where.folder("reports")
+    return Path(given) if given else root / "reports" if root else where.folder("reports")

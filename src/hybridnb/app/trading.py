@@ -25,6 +25,7 @@ from hybridnb.domain import SCALE
 from hybridnb.errors import Refused
 from hybridnb.ledger.store import Ledger
 from hybridnb.market.assemble import digest
+from hybridnb.policy import policy_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,35 @@ class Traded:
             "orders_sha256": orders_digest(self.rows),
             "ledger_head": self.head,
         }
+
+
+def read_traded(ledger: Ledger, book: str, session: str) -> Traded | None:
+    """A session as the ledger holds it; None unless it was traded to its end."""
+    rows = ledger.rows("session", book=book, session=session)
+    if not rows or rows[-1]["kind"] != "session_closed":
+        return None
+    return Traded(book, session, rows, ledger.head("session"), written=False)
+
+
+def check_book(ledger: Ledger, context: Context) -> str:
+    """The book of the day, after what can be refused before any work was.
+
+    Raises
+    ------
+    Refused
+        When the session was traded with other inputs, or a later one was.
+    """
+    book = find_book(ledger, context)
+    _refuse_earlier(ledger, context, book)
+    rows = ledger.rows("session", kind="inputs", book=book, session=context.session)
+    now = context.settings.inputs(context.profile, context.seed)
+    for name, value in now.items() if rows else ():
+        if rows[0][name] != value:
+            raise Refused(
+                f"session {context.session} of {book} was traded with another {name}",
+                remedy="Use another HYBRIDNB_HOME to trade it with other inputs.",
+            )
+    return book
 
 
 def find_book(ledger: Ledger, context: Context) -> str:
@@ -94,8 +124,7 @@ def trade(
         When the same session was traded with other inputs, or a later one was.
     """
     with context.home.locked("session"):
-        book = find_book(ledger, context)
-        _refuse_earlier(ledger, context, book)
+        book = check_book(ledger, context)
         policy = context.settings.policy
         setup = Setup(
             book=book,
@@ -139,6 +168,7 @@ def _one(
         detail=_detail(context, day) if decided else None,
     )
     record.add("inputs", feed=context.market.feed, **_inputs(context, day, setup))
+    record.add("policy", policy_id=setup.policy.id, values=policy_values(setup.policy))
     state = step(state, day, setup, record)
     return state, record.rows, new, ledger.head("session")
 

@@ -1,0 +1,182 @@
+"""The day's first page: what happened, in pictures first, then every table behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hybridnb.app import figures, views
+from hybridnb.app.html import page
+from hybridnb.app.runner import write_atomically
+from hybridnb.app.trading import Traded
+from hybridnb.policy import Policy
+
+_SHARES = ("size_pre", "capped", "size_post_risk")
+_SCORES = ("score", "p_short", "p_mid", "rl", "base", "confidence", *views.PENALTIES)
+_MONEY = ("price", "stop", "limit", "commission", "slippage", "value", "entry", "target")
+_FORMATS: dict[str, str] = (
+    dict.fromkeys(_SHARES, "{:.3%}")
+    | dict.fromkeys(_SCORES, "{:.3f}")
+    | dict.fromkeys(views.MULTIPLIERS, "{:.3f}")
+    | dict.fromkeys(_MONEY, "{:,.2f}")
+    | {"slippage_bps": "{:.2f}", "quantity": "{:,.0f}", "filled": "{:,.0f}"}
+    | {"unrealised": "{:+,.2f}", "pnl": "{:+,.2f}"}
+)
+
+
+def table(frame: pd.DataFrame, *, empty: str) -> str:
+    """A frame as an HTML table that scrolls sideways on a small screen; a sentence when empty."""
+    if frame.empty:
+        return f"<p class='quiet'>{escape(empty)}</p>"
+    shown = frame.copy()
+    for name in shown.columns:
+        known = frame[name].map(pd.notna)
+        form = _FORMATS.get(name, "{:.4g}" if frame[name].dtype.kind == "f" else "{}")
+        shown[name] = [form.format(v) if k else "–" for v, k in zip(frame[name], known, strict=True)]
+    shown.columns = [str(name).replace("_", " ") for name in shown.columns]
+    body = shown.to_html(index=False, border=0, escape=True)
+    return f"<div class='scroll' tabindex='0'>{body}</div>"
+
+
+def write_index(
+    folder: Path,
+    *,
+    traded: Traded,
+    exports: Mapping[str, Mapping[str, Any]],
+    pages: Sequence[tuple[str, str]],
+    policy: Policy,
+    source: str,
+) -> Path:
+    """Write `index.html` of a day from its ledger rows and what its notebooks exported."""
+    verdict = exports["gate_review"]["verdict"]
+    parts = [
+        _headline(traded, verdict, source),
+        _pictures(traded, exports, policy),
+        _section("Post-mortem", _sentences(exports["post_mortem"]["narrative"])),
+        _section(
+            "What the day would have looked like live",
+            table(pd.DataFrame(exports["post_mortem"]["as_live"]), empty="No mode was tried."),
+        ),
+        *_tables(traded),
+        _section(
+            f"Gates: {escape(verdict['status'])}",
+            table(views.gates(verdict), empty="No gate was reviewed.") + _why(verdict),
+        ),
+        _section("How orders are filled on paper", _sentences(assumptions(policy))),
+        _stamps(traded, verdict),
+    ]
+    path = folder / "index.html"
+    text = page(f"Trading day {traded.session}", "\n".join(parts), nav=pages)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        write_atomically(path, text)
+    return path
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section><h2>{title}</h2>{body}</section>"
+
+
+def _sentences(lines: Sequence[str]) -> str:
+    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+
+
+def _headline(traded: Traded, verdict: Mapping[str, Any], source: str) -> str:
+    done = traded.summary()
+    closing = traded.closing
+    missed = [g["name"] for g in verdict["gates"] if g["status"] != "PASS"]
+    banner = (
+        f"<p class='banner'>This model may not trade live: {escape(', '.join(missed))} not passed."
+        f" The mode is {escape(done['mode'])}; DEMO trades on paper to gather evidence.</p>"
+        if missed
+        else ""
+    )
+    cards = [
+        ("equity", f"{done['equity']:,.2f}"),
+        ("day P&L", f"{closing['day_pnl']:+.3%}"),
+        ("drawdown", f"{closing['drawdown']:.3%}"),
+        ("decisions", str(done["decisions"])),
+        ("orders", str(done["orders"])),
+        ("fills", str(done["fills"])),
+        ("mode", str(done["mode"])),
+        ("verdict", str(verdict["status"]).replace("_", " ")),
+    ]
+    shown = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in cards)
+    return (
+        f"{banner}<p class='quiet'>Book {escape(traded.book)}, bars from {escape(source)}</p>"
+        f"<dl class='cards'>{shown}</dl>"
+    )
+
+
+def _pictures(
+    traded: Traded, exports: Mapping[str, Mapping[str, Any]], policy: Policy
+) -> str:
+    review, decided = exports["gate_review"], views.decisions(traded.rows)
+    curve = pd.Series(
+        review["equity"]["value"], index=pd.to_datetime(review["equity"]["session"]), dtype=float
+    )
+    drawn = [
+        (
+            "Scores",
+            figures.scores(decided, buy=policy.blend.buy, sell=policy.blend.sell)
+            if decided["score"].notna().any()
+            else None,
+        ),
+        ("Bucket usage", figures.usage(**exports["live_session"]["usage"])),
+        ("Backtest on sessions the models never saw", figures.equity_curve(curve, title="Backtest")),
+        ("Calibration", figures.reliability(pd.DataFrame(review["reliability"]))),
+    ]
+    return "".join(
+        f"<figure><figcaption>{title}</figcaption>{picture.svg}</figure>"
+        for title, picture in drawn
+        if picture is not None
+    )
+
+
+def _tables(traded: Traded) -> list[str]:
+    rows, closing = traded.rows, traded.closing
+    held = views.positions(closing["snapshot"], closing["prices"])
+    return [
+        _section("Decisions", table(views.decisions(rows), empty="Nothing was decided.")),
+        _section("Refused entries", table(views.refusals(rows), empty="None was refused.")),
+        _section("Orders", table(views.orders(rows), empty="No order: a valid result.")),
+        _section("Fills", table(views.fills(rows), empty="Nothing was filled.")),
+        _section("Closed trades", table(views.trades(rows), empty="No position was closed.")),
+        _section("Positions", table(held, empty="Nothing is held.")),
+    ]
+
+
+def _why(verdict: Mapping[str, Any]) -> str:
+    return _sentences([f"{g['name']}: {g['status']}. {g['reason']}" for g in verdict["gates"]])
+
+
+def assumptions(policy: Policy) -> list[str]:
+    """What the paper venue assumes, in sentences."""
+    c = policy.costs
+    return [
+        "Decisions use what was known at the close before; entries fill at the session's open.",
+        "Inside one bar the stop comes before the target; a gap through a stop fills at the open.",
+        f"A fill takes at most {c.participation:.0%} of the bar's volume.",
+        f"Commission {c.commission_per_share:g} a share, at least {c.commission_minimum:g} an"
+        f" order, at most {c.commission_maximum:.2%} of the fill's value.",
+        f"Half spread {c.half_spread_core:g} bps (core), {c.half_spread_fno:g} (F&O),"
+        f" {c.half_spread_penny:g} (penny); impact {c.impact:g} · σ · √(quantity / ADV).",
+    ]
+
+
+def _stamps(traded: Traded, verdict: Mapping[str, Any]) -> str:
+    done, opened = traded.summary(), traded.rows[0]
+    stamps = [
+        ("ledger head after the session", done["ledger_head"]),
+        ("orders", done["orders_sha256"]),
+        ("bars", opened["data_digest"]),
+        ("model", opened["model_version"]),
+        ("verdict", verdict["id"]),
+    ]
+    shown = "".join(
+        f"<tr><th>{escape(k)}</th><td><code>{escape(str(v))}</code></td></tr>" for k, v in stamps
+    )
+    return _section("Stamps", f"<div class='scroll'><table>{shown}</table></div>")

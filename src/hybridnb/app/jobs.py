@@ -1,0 +1,160 @@
+"""Notebook runs outside the day, and what every run leaves in the records."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import hybridnb.errors as errors
+from hybridnb.app.context import Context
+from hybridnb.app.home import checkout, home, reports_folder, shipped
+from hybridnb.app.ledgers import open_ledger
+from hybridnb.app.progress import Say
+from hybridnb.app.runner import Job, Result, run_job
+from hybridnb.app.settings import settings
+from hybridnb.canonical import sha256
+from hybridnb.errors import CheckFailed, HybridnbError, Missing, UsageError
+from hybridnb.ledger.store import Ledger
+from hybridnb.registry.manifest import Manifest, environment, git_state
+
+
+def run_one(
+    notebook: str, *, file: str | None, given: tuple[str, ...], out: str | None, say: Say
+) -> dict[str, Any]:
+    """Run one notebook with parameters.
+
+    Parameters
+    ----------
+    notebook : str
+        A path, or the name of a shipped notebook.
+    file : str or None
+        YAML mapping of parameters; `given` overrides it.
+    given : tuple of str
+        Each NAME=VALUE, the value read as YAML.
+    out : str or None
+        Folder of the result; by default a new one under the reports.
+    """
+    path = _notebook(notebook)
+    parameters = _file(file) | dict(_pair(text) for text in given)
+    where, day = home(), settings(shipped("params")).day
+    key = sha256([path.stem, parameters])[:8]
+    group = str(parameters.get("session") or "runs")
+    job = Job(
+        notebook=path,
+        name=path.stem,
+        parameters=parameters,
+        out=Path(out) if out else reports_folder(where) / group / f"{path.stem}-{key}",
+        wall_timeout=day.notebook_timeout,
+        cell_timeout=day.cell_timeout,
+        title=path.stem.replace("_", " ").capitalize(),
+    )
+    result = run_job(job, say=say)
+    _row(open_ledger(), path.stem, result, {"parameters": parameters})
+    raise_for(result)
+    return {"status": str(result.status), "report": str(result.html), "exports": result.exports}
+
+
+def _notebook(asked: str) -> Path:
+    path = Path(asked)
+    named = shipped("notebooks") / f"{asked.removesuffix('.ipynb')}.ipynb"
+    for candidate in (path, named):
+        if candidate.suffix == ".ipynb" and candidate.is_file():
+            return candidate.resolve()
+    known = ", ".join(sorted(p.stem for p in shipped("notebooks").glob("*.ipynb")))
+    raise Missing(f"there is no notebook {asked}", remedy=f"Take one of: {known}, or a path.")
+
+
+def _file(path: str | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{path} can't be read as YAML: {error}") from None
+    if not isinstance(values, dict) or not all(isinstance(k, str) for k in values):
+        raise UsageError(f"{path} holds no mapping of parameters", remedy="Write NAME: VALUE.")
+    return values
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    name, sign, value = text.partition("=")
+    if not sign or not name.isidentifier():
+        raise UsageError(f"-p {text} isn't NAME=VALUE", remedy="For instance: -p seed=7")
+    try:
+        return name, yaml.safe_load(value) if value else ""
+    except yaml.YAMLError as error:
+        raise UsageError(f"-p {text}: {error}") from None
+
+
+def raise_for(result: Result) -> None:
+    """Turn a run that didn't complete into the error it stands for.
+
+    Raises
+    ------
+    HybridnbError
+        The notebook's own error where it raised one of ours, else CheckFailed.
+    """
+    if result.status == "completed":
+        return
+    where = f"See {result.html}." if result.html else ""
+    if result.error is None:
+        raise CheckFailed(f"the notebook run {result.status}", remedy=where)
+    known = getattr(errors, result.error.ename, None)
+    message = f"{result.error.evalue} ({result.error.ename})"
+    if isinstance(known, type) and issubclass(known, HybridnbError):
+        failure = HybridnbError(message, remedy=where)
+        failure.exit_code = known.exit_code
+        raise failure
+    raise CheckFailed(f"{message} in cell {result.error.cell}", remedy=where)
+
+
+def recorded(ledger: Ledger, context: Context, result: Result, name: str) -> None:
+    """A fresh run's manifest, in the operations chain; a kept one left its own already."""
+    if result.reused:
+        return
+    bars = context.market.bars
+    _row(
+        ledger,
+        name,
+        result,
+        {
+            "parameters": {"feed": context.market.feed, "session": context.session},
+            "policy_id": context.settings.policy.id,
+            "feature_set": context.feature_set,
+            "data": {
+                "source": context.market.source,
+                "digest": context.market.digest,
+                "rows": len(bars),
+                "symbols": sorted(bars["symbol"].unique()),
+                "first": bars["session"].min(),
+                "last": bars["session"].max(),
+            },
+            "seeds": {"seed": context.seed},
+        },
+    )
+
+
+def _row(ledger: Ledger, name: str, result: Result, facts: dict[str, Any]) -> None:
+    now = dt.datetime.now(dt.UTC)
+    manifest = Manifest(
+        id=f"run_{now:%Y%m%d_%H%M%S}_{secrets.token_hex(3)}",
+        job=name,
+        git=git_state(checkout()),
+        environment=environment(),
+        status=str(result.status),
+        results=result.exports,
+        runtime={"seconds": round(result.seconds, 3)},
+        errors=[] if result.error is None else [f"{result.error.ename}: {result.error.evalue}"],
+        **facts,
+    )
+    manifest.write(home().folder("runs") / f"{manifest.id}.json")
+    digest = sha256(manifest.values())
+    ledger.append(
+        "operations",
+        [{"kind": "run", "id": manifest.id, "job": name, "at": now.isoformat(timespec="seconds")}
+         | {"status": str(result.status), "manifest": digest}],
+    )

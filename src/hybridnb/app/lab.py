@@ -1,0 +1,283 @@
+"""A day as its notebooks see it: each step asked for does the steps it stands on.
+
+Notebooks hold no logic: they open a `Lab`, call it, and show what comes back.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from hybridnb.app import figures, views
+from hybridnb.app.backtest import Backtest
+from hybridnb.app.context import Context, Request, open_day
+from hybridnb.app.desk import Hints, Setup
+from hybridnb.app.hinting import live_hints
+from hybridnb.app.panel import Panel, panel
+from hybridnb.app.postmortem import Facts, facts_of, narrative
+from hybridnb.app.progress import timed, to_log
+from hybridnb.app.review import Reviewed, find_verdict, review
+from hybridnb.app.runner import emit
+from hybridnb.app.state import State, first_state, restored
+from hybridnb.app.trading import Traded, trade
+from hybridnb.app.training import Model, predictions, train
+from hybridnb.app.whatif import as_live
+from hybridnb.canonical import plain
+from hybridnb.domain import Mode
+from hybridnb.limits import BUCKETS, limits
+from hybridnb.market.news import sentiment
+
+
+class Lab:
+    """One day: its context, model, panel, review and session, each made when first asked for."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    # Data
+
+    def market(self) -> pd.DataFrame:
+        """Every symbol of the feed: bucket, sessions, last close, traded value, exclusion."""
+        context, market = self.context, self.context.market
+        last = context.features.groupby("symbol").tail(1).set_index("symbol")
+        sizes = market.bars.groupby("symbol")["session"].agg(["size", "min", "max"])
+        return pd.DataFrame(
+            {
+                "bucket": [str(market.instruments[s].bucket) for s in sizes.index],
+                "sessions": sizes["size"],
+                "first": sizes["min"].dt.strftime("%Y-%m-%d"),
+                "last": sizes["max"].dt.strftime("%Y-%m-%d"),
+                "close": last["close"].reindex(sizes.index).round(4),
+                "ADV, millions": (last["adv"].reindex(sizes.index) / 1e6).round(3),
+            }
+        )
+
+    def findings(self) -> pd.DataFrame:
+        """What the quality checks found, the gravest first."""
+        grave = {"critical": 0, "error": 1, "warning": 2}
+        found = sorted(self.context.market.findings, key=lambda f: (grave[f.severity], f.symbol))
+        columns = ["severity", "check", "symbol", "session", "detail"]
+        return pd.DataFrame([{c: getattr(f, c) for c in columns} for f in found], columns=columns)
+
+    # Training
+
+    @cached_property
+    def model(self) -> Model:
+        """The model of the day, trained now if it wasn't."""
+        return train(self.context, to_log)
+
+    def model_card(self) -> pd.Series[Any]:
+        """What the model is."""
+        model, learning = self.model, self.context.learning
+        return pd.Series(
+            {
+                "version": model.version,
+                "trained on sessions through": model.trained_to,
+                "features": self.context.feature_set,
+                "short": f"{model.meta['kinds']['short']}, {learning.short.horizon} sessions ahead",
+                "mid": f"{model.meta['kinds']['mid']}, {learning.mid.horizon} sessions ahead",
+                "baseline": model.meta["kinds"]["baseline"],
+                "profile": self.context.profile,
+                "seed": self.context.seed,
+            },
+            name="model",
+        )
+
+    def folds(self) -> pd.DataFrame:
+        """Walk-forward folds of each predictor with the loss out of fold."""
+        parts = [
+            pd.DataFrame(rows).assign(model=name) for name, rows in self.model.meta["folds"].items()
+        ]
+        table = pd.concat(parts, ignore_index=True)
+        return table[["model", *[c for c in table.columns if c != "model"]]]
+
+    def losses(self) -> figures.Picture:
+        """Training loss of the predictors by step."""
+        return figures.curves(self.model.meta["losses"], x="step", y="training loss")
+
+    def learning_curve(self) -> figures.Picture:
+        """Mean reward of the size hint's training by update."""
+        curve = {"mean reward": self.model.meta["learning_curve"]}
+        return figures.curves(curve, x="update", y="mean reward")
+
+    # Everything a session reads
+
+    @cached_property
+    def panel(self) -> Panel:
+        """Bars, features, facts and predictions, aligned by session and symbol."""
+        context = self.context
+        with timed("predict", to_log):
+            known = predictions(context, self.model)
+        market = context.market
+        symbols = sorted(market.bars["symbol"].unique())
+        news = (
+            sentiment(market.headlines, context.sessions, symbols, calendar=market.calendar)
+            if market.headlines is not None
+            else None
+        )
+        return panel(
+            market,
+            sessions=context.sessions,
+            ordinals=context.ordinals,
+            features=context.features,
+            facts=context.facts,
+            predictions=known,
+            sentiment=news,
+        )
+
+    @property
+    def hints(self) -> Hints:
+        return live_hints(self.model.hint, self.context)
+
+    # Gates
+
+    @cached_property
+    def reviewed(self) -> Reviewed:
+        """The seven gates, reviewed on the sessions that the model never saw."""
+        return review(self.context, self.panel, self.model, self.hints, say=to_log)
+
+    @property
+    def backtest(self) -> Backtest:
+        return self.reviewed.backtest
+
+    def gate_table(self) -> pd.DataFrame:
+        """Every figure beside its threshold."""
+        return views.gates(self.reviewed.verdict)
+
+    def backtest_curve(self) -> figures.Picture:
+        return figures.equity_curve(self.backtest.equity, title="Backtest")
+
+    def reliability(self) -> figures.Picture:
+        """Calibrated probability of the target before the stop, against what happened."""
+        return figures.reliability(self.reviewed.reliability)
+
+    # The session
+
+    @cached_property
+    def traded(self) -> Traded:
+        """The session, traded on paper now if the ledger doesn't hold it."""
+        with timed("trade the session", to_log):
+            return trade(
+                self.context,
+                self.panel,
+                self.hints,
+                model_version=self.model.version,
+                verdict_valid=find_verdict(self.context, self.model) is not None,
+                ledger=self.context.ledger(),
+            )
+
+    def scores(self) -> figures.Picture:
+        """Scores against the thresholds."""
+        blend = self.context.settings.policy.blend
+        return figures.scores(views.decisions(self.traded.rows), buy=blend.buy, sell=blend.sell)
+
+    def usage(self) -> figures.Picture:
+        """Bucket exposure after the session, against the limits of its mode."""
+        return figures.usage(**self._usage())
+
+    def _usage(self) -> dict[str, dict[str, float]]:
+        closing, market = self.traded.closing, self.context.market
+        lim = limits(self.context.settings.policy, Mode(closing["snapshot"]["risk"]["mode"]))
+        limit = {str(b): lim.bucket[i] for i, b in enumerate(BUCKETS) if lim.bucket[i] > 0.0}
+        used = dict.fromkeys(limit, 0.0)
+        for symbol, held in closing["snapshot"]["book"]["positions"].items():
+            instrument = market.instruments[symbol]
+            units = abs(instrument.delta * held["quantity"]) * held["multiplier"]
+            used[str(instrument.bucket)] += units * closing["prices"][symbol] / closing["equity"]
+        return {"used": used, "limit": limit}
+
+    def bracket(self) -> figures.Picture | str:
+        """The largest position with its levels over its last bars; a sentence without any."""
+        closing = self.traded.closing
+        held = views.positions(closing["snapshot"], closing["prices"])
+        if held.empty:
+            return "No position is open after this session."
+        row = held.loc[(held["quantity"] * held["price"]).idxmax()]
+        bars = self.context.market.bars
+        bars = bars[bars["symbol"] == row["symbol"]].tail(60)
+        levels = [(name, float(row[name])) for name in ("entry", "stop", "target")]
+        return figures.brackets(bars, levels, symbol=str(row["symbol"]))
+
+    # After it
+
+    @cached_property
+    def facts(self) -> Facts:
+        """The session's figures, from the ledger."""
+        return facts_of(self.traded.rows, self._before())
+
+    def _before(self) -> Any:
+        rows = self.context.ledger().rows("session", kind="session_closed", book=self.traded.book)
+        earlier = [row for row in rows if row["session"] < self.traded.session]
+        return earlier[-1] if earlier else None
+
+    def narrative(self) -> list[str]:
+        """The post-mortem in sentences."""
+        return narrative(self.facts)
+
+    def by_symbol(self) -> pd.Series[float]:
+        """P&L of the session by symbol, account units."""
+        return pd.Series(self.facts.by_symbol, name="P&L", dtype=float).round(2)
+
+    def strongest(self) -> figures.Picture | str:
+        """How the terms made the score that lies furthest from 0.5."""
+        known = views.decisions(self.traded.rows).dropna(subset=["score"])
+        if known.empty:
+            return "No symbol had a score in this session."
+        row = known.loc[(known["score"] - 0.5).abs().idxmax()]
+        terms = [("base", row["base"])]
+        terms += [(name, -row[name]) for name in views.PENALTIES if row[name]]
+        return figures.waterfall([*terms, ("= score", row["score"])], title=str(row["symbol"]))
+
+    def as_live(self) -> pd.DataFrame:
+        """The same day in every live mode."""
+        before = self._before()
+        policy = self.context.settings.policy
+        state: State = restored(before["snapshot"]) if before else first_state(policy)
+        setup = Setup("what-if", policy, "what-if", self.model.version, self.hints)
+        day = self.panel.day(self.panel.position(self.context.session))
+        valid = find_verdict(self.context, self.model) is not None
+        return as_live(state, day, setup, verdict_valid=valid)
+
+    # What the day's index page needs
+
+    def export(self, what: str) -> None:
+        """Hand a step's results to the run's record; in JupyterLab this does nothing."""
+        makers: dict[str, Any] = {
+            "training": lambda: {"model": self.model.version, "trained_to": self.model.trained_to},
+            "gate_review": lambda: self.reviewed.export(),
+            "live_session": lambda: {"session": self.traded.summary(), "usage": self._usage()},
+            "post_mortem": lambda: {
+                "narrative": self.narrative(),
+                "as_live": self.as_live().to_dict("records"),
+            },
+        }
+        for name, value in makers[what]().items():
+            emit(name, plain(value))
+
+
+def open_lab(
+    feed: str = "",
+    data: str = "",
+    session: str = "",
+    seed: int = -1,
+    profile: str = "",
+    params: str = "",
+) -> Lab:
+    """Open a day from a notebook's parameters; empty ones and a seed of −1 stand for `params/`.
+
+    Raises
+    ------
+    InputError, ParamsError, UsageError, Missing
+        Each says what to mend.
+    """
+    context = open_day(
+        Request(feed, data, session, None if seed < 0 else seed, profile, params)
+    )
+    market = context.market
+    to_log(
+        f"{market.feed}, {context.session}: {len(market.bars):,} bars of"
+        f" {market.bars['symbol'].nunique()} symbols, {market.calendar}, {market.currency}"
+    )
+    return Lab(context)

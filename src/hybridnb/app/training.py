@@ -1,0 +1,264 @@
+"""Training for a day: two predictors, a static baseline and the size hint, sealed as one model.
+
+A model is trained as of an aligned session before the day, so that which model serves a day is
+a function of the day and not of what happened to run before it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hybridnb.app.context import Context
+from hybridnb.app.progress import Say, timed
+from hybridnb.canonical import plain, sha256
+from hybridnb.errors import Refused
+from hybridnb.learning.calibrators import expanding_calibration
+from hybridnb.learning.conviction import conviction
+from hybridnb.learning.hint import Hint
+from hybridnb.learning.labels import forward_up, triple_barrier
+from hybridnb.learning.predictors import load
+from hybridnb.learning.walkforward import OutOfFold, out_of_fold
+from hybridnb.market.assemble import digest
+from hybridnb.market.features import FEATURES
+from hybridnb.registry.artifacts import open_sealed, seal
+
+Floats = NDArray[np.float64]
+NAMES = ("short", "mid", "baseline")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A sealed model: everything a session needs of a training.
+
+    Attributes
+    ----------
+    version : str
+        Digest of the arrays and parameters of all parts.
+    trained_to : str
+        Last session whose bars the training saw.
+    meta : mapping
+        Folds, losses and learning curve, for reports.
+    reused : bool
+        It was there already.
+    """
+
+    version: str
+    trained_to: str
+    meta: Mapping[str, Any]
+    files: Mapping[str, bytes]
+    reused: bool
+
+    @cached_property
+    def hint(self) -> Hint:
+        return Hint.from_bytes(self.files["hint"])
+
+    def raw(self, name: str, features: pd.DataFrame) -> Floats:
+        """Outputs of one predictor for every row of `features`, shape (rows,).
+
+        Out of fold through `trained_to`, from the final model after it.
+        """
+        known = np.load(io.BytesIO(self.files[f"{name}_raw"]))
+        seen = (features["session"] <= pd.Timestamp(self.trained_to)).to_numpy()
+        out = np.full(len(features), np.nan)
+        out[seen] = known
+        if not seen.all():
+            model = load(self.meta["kinds"][name], self.files[name])
+            out[~seen] = np.asarray(model.predict(features))[~seen]
+        return out
+
+
+def trained_to(context: Context) -> pd.Timestamp:
+    """The last aligned session before the day: its ordinal is a multiple of `retrain_every`.
+
+    Raises
+    ------
+    Refused
+        When the history before the day is too short to train on.
+    """
+    every = context.settings.day.retrain_every
+    before = np.flatnonzero(context.ordinals[:-1] % every == 0)
+    if len(before) == 0 or len(context.sessions) < 300:
+        raise Refused(
+            f"{len(context.sessions)} sessions up to {context.session} are too few to train on",
+            remedy="Give at least 300 sessions of bars before the day.",
+        )
+    return pd.Timestamp(context.sessions[before[-1]])
+
+
+def model_key(context: Context, to: pd.Timestamp) -> str:
+    """What a training is a function of, as 16 hexadecimal digits."""
+    bars = context.market.bars
+    learning = context.learning.model_dump(mode="json")
+    policy = context.settings.policy.id
+    seen = digest(bars[bars["session"] <= to])
+    holdout = context.settings.day.holdout
+    return sha256([seen, context.feature_set, plain(learning), policy, context.seed, holdout])[:16]
+
+
+def model_folder(context: Context, to: pd.Timestamp) -> Path:
+    """Where the model of the day is or will be sealed."""
+    return context.home.folder("models") / model_key(context, to)
+
+
+def find_model(context: Context) -> Model:
+    """The sealed model that serves the day.
+
+    Raises
+    ------
+    Refused
+        When it wasn't trained yet.
+    """
+    to = trained_to(context)
+    folder = model_folder(context, to)
+    if not folder.is_dir():
+        raise Refused(
+            f"no model is trained for {context.session}",
+            remedy="Run the training notebook first, or `hybridnb day`.",
+        )
+    return _opened(folder, reused=True)
+
+
+def train(context: Context, say: Say) -> Model:
+    """Train what serves the day, or find it trained; resumes where a killed training stopped."""
+    to = trained_to(context)
+    folder = model_folder(context, to)
+    if folder.is_dir():
+        say(f"model of {to:%Y-%m-%d} is trained already")
+        return _opened(folder, reused=True)
+    with context.home.locked(f"training-{folder.name}"):
+        checkpoint = context.home.folder(f"checkpoints/{folder.name}")
+        files, meta = _fitted(context, to, checkpoint, say)
+        seal(folder, files, meta)
+        for left in sorted(checkpoint.glob("**/*"), reverse=True):
+            left.unlink() if left.is_file() else left.rmdir()
+        checkpoint.rmdir()
+    return _opened(folder, reused=False)
+
+
+def _opened(folder: Path, *, reused: bool) -> Model:
+    meta, files = open_sealed(folder)
+    return Model(meta["version"], meta["trained_to"], meta, files, reused)
+
+
+def _fitted(
+    context: Context, to: pd.Timestamp, checkpoint: Path, say: Say
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Files and meta of a model trained on the sessions through `to`."""
+    from hybridnb.app.hinting import train_hint
+
+    frame, bars = _until(context.features, to), _until(context.market.bars, to)
+    features = frame[["symbol", "session", *FEATURES]]
+    params, found = context.learning, {}
+    for name in NAMES:
+        which: Any = "short" if name == "baseline" else name
+        horizon = (params.short if which == "short" else params.mid).horizon
+        with timed(f"train {name}", say):
+            found[name] = out_of_fold(
+                features,
+                forward_up(bars, horizon),
+                params=params,
+                which=which,
+                horizon=horizon,
+                seed=context.seed,
+                family="boosting" if name == "baseline" else None,
+                checkpoint=checkpoint / name,
+                say=say,
+            )
+    part = predicted(context, frame, {n: found[n].raw for n in NAMES}, bars=bars)
+    with timed("train the size hint", say):
+        hint = train_hint(context, to, part, checkpoint=checkpoint / "hint", say=say)
+    return _files(found, hint), _meta(found, hint, to)
+
+
+def _files(found: Mapping[str, OutOfFold], hint: Hint) -> dict[str, bytes]:
+    files = {"hint": hint.to_bytes()}
+    for name, result in found.items():
+        buffer = io.BytesIO()
+        np.save(buffer, np.asarray(result.raw, np.float64))
+        files[name] = result.model.to_bytes()
+        files[f"{name}_raw"] = buffer.getvalue()
+    return files
+
+
+def _meta(found: Mapping[str, OutOfFold], hint: Hint, to: pd.Timestamp) -> dict[str, Any]:
+    parts = {n: [r.model.digest(), sha256(np.asarray(r.raw).tobytes())] for n, r in found.items()}
+    return {
+        "version": sha256([parts, hint.digest()])[:16],
+        "trained_to": to.strftime("%Y-%m-%d"),
+        "kinds": {n: r.model.name for n, r in found.items()},
+        "digests": parts | {"hint": hint.digest()},
+        "folds": {n: json.loads(r.folds.to_json(orient="records")) for n, r in found.items()},
+        "losses": {n: plain(list(r.losses)) for n, r in found.items()},
+        "learning_curve": plain(list(hint.curve)),
+    }
+
+
+def _until(frame: pd.DataFrame, to: pd.Timestamp) -> pd.DataFrame:
+    return frame[frame["session"] <= to].reset_index(drop=True)
+
+
+def predictions(context: Context, model: Model) -> pd.DataFrame:
+    """What the blend and Kelly read, for every session of the context.
+
+    Returns
+    -------
+    DataFrame
+        Columns symbol, session, short_raw, mid_raw, baseline_raw, p_short and p_mid (conviction:
+        rank among the predictor's own earlier outputs), win_long and win_short (calibrated
+        probability of the target before the stop). NaN where the history is too short.
+    """
+    features = context.features[["symbol", "session", *FEATURES]]
+    raw = {name: model.raw(name, features) for name in NAMES}
+    return predicted(context, context.features, raw, bars=context.market.bars)
+
+
+def predicted(
+    context: Context, frame: pd.DataFrame, raw: Mapping[str, Floats], *, bars: pd.DataFrame
+) -> pd.DataFrame:
+    """Conviction and calibrated probabilities from raw outputs, each as of its session."""
+    keys = frame[["symbol", "session"]]
+    out = keys.assign(**{f"{name}_raw": values for name, values in raw.items()})
+    out["p_short"] = conviction(keys, raw["short"])
+    out["p_mid"] = conviction(keys, raw["mid"])
+    combined = combined_raw(context, raw)
+    for side, given in (("long", combined), ("short", 1.0 - combined)):
+        labels = outcomes(context, frame, bars, side=side)
+        out[f"win_{side}"] = expanding_calibration(
+            keys,
+            given,
+            labels,
+            context.learning.barrier_horizon,
+            kind=context.learning.calibration,
+            regime=keys["session"].map(context.facts["regime"]),
+        )
+    return out
+
+
+def combined_raw(context: Context, raw: Mapping[str, Floats]) -> Floats:
+    """The predictors' outputs in the blend's proportion."""
+    blend = context.settings.policy.blend
+    weight = blend.weight_short / (blend.weight_short + blend.weight_mid)
+    return weight * raw["short"] + (1.0 - weight) * raw["mid"]
+
+
+def outcomes(context: Context, frame: pd.DataFrame, bars: pd.DataFrame, *, side: Any) -> Floats:
+    """Triple-barrier labels with the policy's stop and target: 1 where the target came first."""
+    stops = context.settings.policy.stops
+    return triple_barrier(
+        bars,
+        frame["atr"].to_numpy(),
+        side=side,
+        stop=stops.initial,
+        target=stops.target,
+        horizon=context.learning.barrier_horizon,
+    )

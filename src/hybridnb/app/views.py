@@ -1,0 +1,152 @@
+"""Ledger rows as tables that people read: prices and money in account units, shares in percent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from hybridnb.domain import SCALE, Refusal
+
+Rows = Sequence[Mapping[str, Any]]
+TERMS = ("p_short", "p_mid", "rl")
+PENALTIES = ("volatility", "news", "illiquid", "decorrelated")
+MULTIPLIERS = ("m_volatility", "m_var", "m_es", "m_heat", "m_crisis", "m_posture")
+
+
+def of_kind(rows: Rows, kind: str) -> list[Mapping[str, Any]]:
+    """The rows of one kind, in order."""
+    return [row for row in rows if row["kind"] == kind]
+
+
+def decisions(rows: Rows) -> pd.DataFrame:
+    """Every decision: terms, penalties, score, sizes, the bound and why an entry was refused."""
+    found = of_kind(rows, "decision")
+    return pd.DataFrame(
+        {
+            "symbol": [r["symbol"] for r in found],
+            "bucket": [r["bucket"] for r in found],
+            "action": [r["action"] for r in found],
+            "score": [r["score"] for r in found],
+            **{n: [r["inputs"][n] for r in found] for n in TERMS},
+            **{n: [r[n] for r in found] for n in ("base", *PENALTIES)},
+            "confidence": [r["confidence"] for r in found],
+            "size_pre": [r["size_pre"] for r in found],
+            "capped": [r["capped"] for r in found],
+            **{n: [r[n] for r in found] for n in MULTIPLIERS},
+            "size_post_risk": [r["size_post_risk"] for r in found],
+            "bound": [r["bound"] for r in found],
+            "refused": [", ".join(r["refusals"]) for r in found],
+            "reasons": [", ".join(r["reasons"]) for r in found],
+        }
+    )
+
+
+def orders(rows: Rows) -> pd.DataFrame:
+    """The last state of every order, in the order in which they were made."""
+    last: dict[str, Mapping[str, Any]] = {}
+    for row in of_kind(rows, "order"):
+        last[row["client_id"]] = row
+    return pd.DataFrame(
+        [
+            {
+                "symbol": r["symbol"],
+                "side": r["side"],
+                "leg": r["leg"],
+                "type": r["type"],
+                "quantity": r["quantity"],
+                "filled": r["filled"],
+                "stop": _money(r["stop"]),
+                "limit": _money(r["limit"]),
+                "state": r["state"],
+                "refused": ", ".join(r["refusals"]),
+            }
+            for r in last.values()
+        ],
+        columns=["symbol", "side", "leg", "type", "quantity", "filled", "stop", "limit"]
+        + ["state", "refused"],
+    )
+
+
+def fills(rows: Rows) -> pd.DataFrame:
+    """Executions with their costs; slippage also in bps of the reference price."""
+    found = of_kind(rows, "fill")
+    table = pd.DataFrame(
+        [
+            {
+                "symbol": r["symbol"],
+                "side": r["side"],
+                "leg": r["leg"],
+                "quantity": r["quantity"],
+                "price": r["price"] / SCALE,
+                "commission": r["commission"] / SCALE,
+                "slippage": r["slippage"] / SCALE,
+                "slippage_bps": 1e4 * r["slippage"] / (r["reference"] * r["quantity"]),
+            }
+            for r in found
+        ],
+        columns=["symbol", "side", "leg", "quantity", "price", "commission", "slippage"]
+        + ["slippage_bps"],
+    )
+    return table
+
+
+def trades(rows: Rows) -> pd.DataFrame:
+    """Closed trades."""
+    columns = ["timestamp", "symbol", "direction", "quantity", "entry_price", "exit_price"]
+    table = pd.DataFrame(of_kind(rows, "trade"), columns=[*columns, "pnl", "exit_leg"])
+    return table.assign(pnl=table["pnl"] / SCALE)
+
+
+def positions(snapshot: Mapping[str, Any], prices: Mapping[str, int]) -> pd.DataFrame:
+    """What is held after a session, with its protective levels."""
+    held = snapshot["book"]["positions"]
+    return pd.DataFrame(
+        [
+            {
+                "symbol": s,
+                "quantity": p["quantity"],
+                "entry": p["cost"] / (p["quantity"] * p["multiplier"]) / SCALE,
+                "price": prices[s] / SCALE,
+                "stop": p["stop"] / SCALE,
+                "target": p["target"] / SCALE,
+                "unrealised": (p["quantity"] * p["multiplier"] * prices[s] - p["cost"]) / SCALE,
+            }
+            for s, p in sorted(held.items())
+        ],
+        columns=["symbol", "quantity", "entry", "price", "stop", "target", "unrealised"],
+    )
+
+
+def refusals(rows: Rows) -> pd.DataFrame:
+    """Why entries were refused, with the sentence behind each code."""
+    found = [(r["symbol"], code) for r in of_kind(rows, "decision") for code in r["refusals"]]
+    return pd.DataFrame(
+        [(symbol, code, Refusal[code].text) for symbol, code in found],
+        columns=["symbol", "code", "reason"],
+    )
+
+
+def gates(verdict: Mapping[str, Any]) -> pd.DataFrame:
+    """Every figure of every gate beside its threshold."""
+    return pd.DataFrame(
+        [
+            {
+                "gate": gate["name"],
+                "status": gate["status"],
+                "figure": figure["name"],
+                "value": figure["value"],
+                "threshold": f"{figure['comparison']} {figure['threshold']:g}"
+                if figure["threshold"] is not None
+                else "",
+                "n": figure["n"],
+            }
+            for gate in verdict["gates"]
+            for figure in gate["figures"]
+        ]
+    )
+
+
+def _money(units: int | None) -> float | None:
+    return None if units is None else units / SCALE
