@@ -81,7 +81,7 @@ class Context:
 
     @cached_property
     def facts(self) -> pd.DataFrame:
-        return facts(self.market, self.features)
+        return facts(self.market)
 
     @property
     def feature_set(self) -> str:
