@@ -1,0 +1,1 @@
+"""Rule-based gates: what may trade live. Nothing here asks a language model."""
