@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hybridnb.app.context import Context
 from hybridnb.app.desk import Hints, Setup
@@ -20,6 +21,9 @@ from hybridnb.app.records import Recorder
 from hybridnb.app.session import step
 from hybridnb.app.state import first_state
 from hybridnb.domain import SCALE, Mode
+
+
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +47,30 @@ class Backtest:
         return self.equity.pct_change().dropna()
 
     @property
-    def pnl(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def pnl(self) -> NDArray[np.float64]:
         """Net P&L of each closed trade, account units."""
         return np.array([r["pnl"] / SCALE for r in self.rows if r["kind"] == "trade"])
 
 
-def held_out(context: Context, panel: Panel, *, to: str) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Rows of the sessions to backtest: the last share of those with both predictions.
-
-    The first of them is at least two: a session decides on the one before.
-    """
+def predicted_rows(panel: Panel) -> Rows:
+    """Rows of the panel in which some name has both predictions."""
     known = np.isfinite(panel.columns["p_short"]) & np.isfinite(panel.columns["p_mid"])
-    rows = np.flatnonzero(known.any(axis=1) & (panel.sessions <= pd.Timestamp(to)))
-    first = int(len(rows) * (1.0 - context.settings.day.holdout))
-    return rows[first:][1:]
+    return np.flatnonzero(known.any(axis=1))
+
+
+def held_out(context: Context, panel: Panel, *, to: str) -> Rows:
+    """Rows to backtest: the last share of the predicted sessions through `to`.
+
+    The size hint was trained on the earlier share; one session lies between, since each decides
+    on the one before.
+    """
+    rows = predicted_rows(panel)
+    rows = rows[panel.sessions[rows] <= pd.Timestamp(to)]
+    return rows[int(len(rows) * (1.0 - context.settings.day.holdout)) :][1:]
 
 
 def backtest(
-    context: Context, panel: Panel, hints: Hints, *, rows: Any, model_version: str, say: Say
+    context: Context, panel: Panel, hints: Hints, *, rows: Rows, model_version: str, say: Say
 ) -> Backtest:
     """Step the sessions in `rows` of the panel from a new account.
 
