@@ -113,8 +113,8 @@ def raise_for(result: Result) -> None:
 
 
 def recorded(ledger: Ledger, context: Context, result: Result, name: str) -> None:
-    """A fresh run's manifest, in the operations chain; a kept one left its own already."""
-    if result.reused:
+    """A run's manifest, once: also of a run that was killed before it could leave one."""
+    if ledger.rows("operations", kind="run", key=result.key):
         return
     bars = context.market.bars
     _row(
@@ -156,5 +156,5 @@ def _row(ledger: Ledger, name: str, result: Result, facts: dict[str, Any]) -> No
     ledger.append(
         "operations",
         [{"kind": "run", "id": manifest.id, "job": name, "at": now.isoformat(timespec="seconds")}
-         | {"status": str(result.status), "manifest": digest}],
+         | {"status": str(result.status), "key": result.key, "manifest": digest}],
     )

@@ -1,0 +1,104 @@
+"""What the gates read. A field that is None is evidence that doesn't exist yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridnb.domain import Status
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A finding about leakage or drift: passed, failed, or not decidable."""
+
+    name: str
+    status: Status
+    detail: str
+    n: int
+    value: float | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything known of a model.
+
+    Attributes
+    ----------
+    returns : ndarray, shape (t,)
+        Daily net returns of the backtest.
+    pnl : ndarray, shape (trades,)
+        Net P&L of its closed trades.
+    outcomes, probabilities : ndarray, shape (n,)
+        Whether the target came before the stop, and what was said of it.
+    trials : int
+        Configurations tried; `trial_variance` the variance of their Sharpe ratios, per period.
+    pbo : float or None
+        Probability of backtest overfitting.
+    stress : mapping of str to bool, or None
+        Passed or not by scenario.
+    leakage, drift : sequence of Check, or None
+    sentinel : sequence of Check or None
+        Permutation test and planted leak.
+    live_share : float or None
+        Live Sharpe ratio over the backtest's.
+    """
+
+    returns: Floats
+    pnl: Floats
+    outcomes: Floats
+    probabilities: Floats
+    trials: int = 1
+    trial_variance: float | None = None
+    pbo: float | None = None
+    stress: Mapping[str, bool] | None = None
+    leakage: Sequence[Check] | None = None
+    sentinel: Sequence[Check] | None = None
+    drift: Sequence[Check] | None = None
+    live_share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number beside its bar; `passed` None where it can't be computed."""
+
+    name: str
+    value: float | None
+    comparison: str
+    threshold: float | None
+    n: int
+    passed: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A gate's outcome and every figure behind it."""
+
+    name: str
+    status: Status
+    figures: tuple[Figure, ...]
+    reason: str
+
+
+def as_dict(gates: Sequence[Gate]) -> list[dict[str, Any]]:
+    """Gates as plain values; an infinite figure has no value."""
+    from hybridnb.canonical import plain
+
+    def finite(figure: Figure) -> dict[str, Any]:
+        found = {name: getattr(figure, name) for name in Figure.__slots__}
+        if found["value"] is not None and not np.isfinite(found["value"]):
+            found["value"] = None
+        return found
+
+    return [
+        dict(plain({"name": g.name, "status": g.status, "reason": g.reason}))
+        | {"figures": [plain(finite(f)) for f in g.figures]}
+        for g in gates
+    ]
