@@ -1,36 +1,55 @@
 """One notebook, executed in this process: `python -m hybridnb.app.notebook_job JOB.json`.
 
-The runner starts it and reads JSON lines from its standard output: one a cell as it starts, one a
-line that the notebook prints, one with the error at the end. It dies with its parent, and its
-kernel with it.
+The runner starts it and reads JSON lines from its standard output: one a cell as it starts and as
+it ends, one a line that the notebook prints, one with the error at the end. It dies with its
+parent, and its kernel with it.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
+import re
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-OUTPUT_CAP = 256 * 1024  # characters of text that a cell may keep
+TEXT_CAP = 256 * 1024  # characters of text that a cell may keep
+RICH_CAP = 2 * 1024 * 1024  # characters of figures and tables that a cell may keep
 STARTUP_SECONDS = 120
+Beat = Callable[..., None]
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask the kernel to end this process with its parent; elsewhere than on Linux do nothing."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    """Ask the system to end this process with its parent (Linux), and check that it still lives."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    _death_signal(signal.SIGTERM)()
     if os.getppid() != parent:
         sys.exit(128 + signal.SIGTERM)
 
 
-def execute(job: dict[str, Any], beat: Callable[..., None]) -> None:
+def _death_signal(number: int) -> Callable[[], None]:
+    """A call after which the process gets this signal when its parent ends; nothing elsewhere."""
+    if sys.platform != "linux":
+        return lambda: None
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    return lambda: libc.prctl(PR_SET_PDEATHSIG, number)
+
+
+def about(source: str) -> str:
+    """What a code cell says of itself: its first comment, else its first line; 60 characters."""
+    lines = [line.strip() for line in source.splitlines() if line.strip()]
+    comments = [line.lstrip("# ") for line in lines if line.startswith("#")]
+    return next(iter([c for c in comments if c] + lines), "")[:60]
+
+
+def execute(job: dict[str, Any], beat: Beat) -> None:
     """Run the notebook, saving what it has after each cell.
 
     Raises
@@ -38,19 +57,39 @@ def execute(job: dict[str, Any], beat: Callable[..., None]) -> None:
     PapermillExecutionError, CellTimeoutError, DeadKernelError
         As papermill and nbclient raise them.
     """
-    from papermill.engines import NBClientEngine, papermill_engines
+    # jsonschema builds a grammar from this package when it is imported, which takes a second and
+    # serves only to check international addresses, of which a notebook has none.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    from papermill.clientwrap import PapermillNotebookClient
+    from papermill.engines import Engine, papermill_engines
     from papermill.execute import execute_notebook
-    from traitlets.config import Config
 
-    class Engine(NBClientEngine):  # type: ignore[misc]
-        """Papermill's own engine, which also says each cell and caps its output."""
+    class Client(PapermillNotebookClient):  # type: ignore[misc]
+        """Papermill's own client, which stops keeping a cell's output at the cap."""
+
+        def output(self, outs: Any, msg: Any, display_id: Any, cell_index: int) -> Any:
+            return super().output(outs, capped(outs, msg), display_id, cell_index)
+
+    class Capped(Engine):  # type: ignore[misc]
+        """Papermill's own engine with that client, and a line for each cell."""
 
         @classmethod
-        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **kwargs: Any) -> Any:
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **_: Any) -> Any:
             _watched(nb_man, beat)
-            return super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
+            client = Client(
+                nb_man,
+                timeout=job["cell_timeout"],
+                startup_timeout=STARTUP_SECONDS,
+                kernel_name=kernel_name,
+                record_timing=False,
+                shutdown_kernel="immediate",
+                stdout_file=_Lines(beat),
+                resources={"metadata": {"path": job["scratch"]}},
+                config=_ipc(),
+            )
+            return client.execute(preexec_fn=_death_signal(signal.SIGKILL))
 
-    papermill_engines.register("hybridnb", Engine)
+    papermill_engines.register("hybridnb", Capped)
     execute_notebook(
         job["notebook"],
         job["output"],
@@ -59,59 +98,103 @@ def execute(job: dict[str, Any], beat: Callable[..., None]) -> None:
         kernel_name=job["kernel"],
         progress_bar=False,
         cwd=job["scratch"],
-        stdout_file=_Lines(beat),
-        start_timeout=STARTUP_SECONDS,
-        execution_timeout=job["cell_timeout"],
-        record_timing=False,
-        shutdown_kernel="immediate",
-        config=Config({"KernelManager": {"transport": "ipc"}}),
     )
 
 
-def _watched(nb_man: Any, beat: Callable[..., None]) -> None:
-    """Wrap the manager of an execution so that it says each cell and caps its output."""
+def _ipc() -> Any:
+    from traitlets.config import Config
+
+    return Config({"KernelManager": {"transport": "ipc"}})
+
+
+def capped(outs: list[Any], msg: dict[str, Any]) -> dict[str, Any]:
+    """The message of an output, cut where its cell holds as much as it may.
+
+    Parameters
+    ----------
+    outs : list of outputs
+        What the cell holds already.
+    msg : dict
+        A message of the kernel's output channel.
+    """
+    kind, content = msg["msg_type"], msg["content"]
+    if kind == "stream":
+        held = sum(len(o.text) for o in outs if o.output_type == "stream")
+        room, text = TEXT_CAP - held, content["text"]
+        if len(text) <= room:
+            return msg
+        note = f"\n[cut: a cell keeps {TEXT_CAP:,} characters of text]\n" if room > 0 else ""
+        return msg | {"content": content | {"text": text[: max(room, 0)] + note}}
+    if kind in ("display_data", "execute_result"):
+        held = sum(len(str(o.data)) for o in outs if "data" in o)
+        if held + len(str(content["data"])) > RICH_CAP:
+            note = f"[cut: a cell keeps {RICH_CAP:,} characters of figures and tables]"
+            return msg | {"content": content | {"data": {"text/plain": note}}}
+    return msg
+
+
+def _watched(nb_man: Any, beat: Beat) -> None:
+    """Wrap the manager of an execution so that it says each cell as it starts and ends."""
+    for cell in nb_man.nb.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.id = "injected-parameters"  # papermill's is random
     code = [c.id for c in nb_man.nb.cells if c.cell_type == "code" and c.source.strip()]
     start, complete = nb_man.cell_start, nb_man.cell_complete
+    began: dict[str, float] = {}
 
     def started(cell: Any, *args: Any, **kwargs: Any) -> None:
         start(cell, *args, **kwargs)
         if cell.id in code:
-            beat(cell=code.index(cell.id) + 1, of=len(code), id=cell.id)
+            began[cell.id] = time.perf_counter()
+            beat(cell=code.index(cell.id) + 1, of=len(code), id=cell.id, about=about(cell.source))
 
     def completed(cell: Any, *args: Any, **kwargs: Any) -> None:
-        for output in cell.get("outputs", []):
-            if output.output_type == "stream" and len(output.text) > OUTPUT_CAP:
-                size = len(output.text)
-                output.text = f"{output.text[:OUTPUT_CAP]}\n[cut: {size:,} characters]\n"
         complete(cell, *args, **kwargs)
+        if cell.id in began:
+            seconds = time.perf_counter() - began.pop(cell.id)
+            beat(done=cell.id, seconds=round(seconds, 3))
 
     nb_man.cell_start, nb_man.cell_complete = started, completed
 
 
 class _Lines:
-    """A file that hands on whole lines."""
+    """A file that hands on whole lines, at most `MOST` of them."""
 
-    def __init__(self, beat: Callable[..., None]) -> None:
-        self._beat, self._rest = beat, ""
+    MOST, WIDTH = 2_000, 500
+
+    def __init__(self, beat: Beat) -> None:
+        self._beat, self._rest, self._said = beat, "", 0
 
     def write(self, text: str) -> int:
         *lines, self._rest = (self._rest + text).split("\n")
-        for line in lines:
-            self._beat(line=line[:500])
+        for line in lines[: max(self.MOST - self._said, 0)]:
+            self._beat(line=re.sub(r".*\r", "", line)[: self.WIDTH])
+        self._said += len(lines)
+        self._rest = self._rest[-self.WIDTH :]
         return len(text)
 
     def flush(self) -> None:
         """Nothing is held back but the unfinished line."""
 
 
+def _own_output() -> Any:
+    """Standard output for this process alone: what it starts writes to standard error instead.
+
+    A process that a notebook leaves behind would else keep the runner's pipe open.
+    """
+    own = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+    return own
+
+
 def main() -> None:
     """Entry point; exit status 0 only when every cell ran."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     die_with_parent(job["parent"])
+    own = _own_output()
 
     def beat(**facts: Any) -> None:
-        sys.stdout.write(json.dumps(facts) + "\n")
-        sys.stdout.flush()
+        own.write(json.dumps(facts) + "\n")
 
     try:
         execute(job, beat)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -138,8 +138,7 @@ def _leakage(context: Context, model: Model) -> list[Check]:
     keys = context.features[["symbol", "session"]]
     cut = context.sessions[max(0, len(context.sessions) - RECENT - WARM_UP)]
     recent = market.bars[market.bars["session"] >= cut].reset_index(drop=True)
-    small = until(market, context.sessions[-1])
-    small = type(small)(**{n: getattr(small, n) for n in small.__slots__} | {"bars": recent})
+    small = replace(market, bars=recent)
 
     def compute(session: pd.Timestamp) -> pd.DataFrame:
         return features(until(small, session), atr_period=period)[["symbol", "session", *FEATURES]]
@@ -151,17 +150,36 @@ def _leakage(context: Context, model: Model) -> list[Check]:
         checked = leakage.label_alignment(keys, forward_up(market.bars, horizon), horizon)
         found.append(_named(checked, which))
         folds = [
-            (int(context.sessions.get_indexer_for([f["train_end"]])[0]) + 1, int(context.sessions.get_indexer_for([f["test_start"]])[0]))
+            (_number(context, f["train_end"]) + 1, _number(context, f["test_start"]))
             for f in model.meta["folds"][which]
         ]
         embargo = math.floor(params.walk_forward.embargo * (len(context.sessions) - 2 * WARM_UP))
         found.append(_named(leakage.cut_off(folds, horizon=horizon, embargo=embargo), which))
-    return found
+    return [*found, _scaling(context, model)]
+
+
+def _number(context: Context, session: str) -> int:
+    return int(context.sessions.get_indexer_for([pd.Timestamp(session)])[0])
+
+
+def _scaling(context: Context, model: Model) -> Check:
+    """The recurrent network was standardised by its labelled training rows and no others."""
+    fitted, given = [], []
+    for which in ("short", "mid"):
+        network = model.predictor(which)
+        if not hasattr(network, "mean"):
+            continue
+        seen = context.features["session"] <= pd.Timestamp(model.trained_to)
+        bars = context.market.bars[seen.to_numpy()]
+        known = np.isfinite(forward_up(bars, getattr(context.learning, which).horizon))
+        rows = context.features.loc[seen.to_numpy(), list(FEATURES)][known]
+        fitted.append(np.asarray(network.mean))
+        given.append(np.nanmean(rows.to_numpy(np.float64), axis=0))
+    return leakage.scaling(fitted, given)
 
 
 def _named(check: Check, which: str) -> Check:
-    fields = {n: getattr(check, n) for n in check.__slots__}
-    return Check(**fields | {"name": f"{check.name}, {which}"})
+    return replace(check, name=f"{check.name}, {which}")
 
 
 def _drift(context: Context, model: Model) -> list[Check]:

@@ -9,29 +9,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-
-import nbformat
+from typing import Any
 
 from hybridnb.app.html import to_html
+from hybridnb.app.notebook_process import OUT, Failure, Status, run_process
 from hybridnb.app.parameters import checked
-from hybridnb.canonical import sha256
-from hybridnb.errors import Missing
+from hybridnb.app.progress import Say
+from hybridnb.canonical import plain, sha256
+from hybridnb.errors import Missing, Refused, UsageError
 
-Say = Callable[[str], None]
-Status = Literal["completed", "failed", "timed_out", "killed"]
-OUT = "HYBRIDNB_OUT"  # where a running notebook leaves its results
 KERNEL = "hybridnb"
-GRACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +40,6 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """What ended a run: the error's name and text, and the id of the cell."""
-
-    ename: str
-    evalue: str
-    cell: str
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
     """How a run ended; `reused` when it had been completed before."""
 
@@ -70,11 +53,38 @@ class Result:
     reused: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What the process of a run left, before it is put in place."""
+
+    status: Status
+    error: Failure | None
+    seconds: float
+    exports: Mapping[str, Any]
+
+
 def emit(name: str, value: Any) -> None:
-    """Called in a notebook: leave a result for the run's record; outside a run do nothing."""
+    """Called in a notebook: leave a result for the run's record; outside a run do nothing.
+
+    Parameters
+    ----------
+    name : str
+        An identifier; the key in `Result.exports`.
+    value : object
+        Anything with a canonical form; NaN becomes null.
+
+    Raises
+    ------
+    ValueError
+        For a value without one, infinity among them.
+    UsageError
+        For a name that is no identifier.
+    """
+    if not name.isidentifier():
+        raise UsageError(f"a result can't be named {name!r}", remedy="Take an identifier.")
+    text = json.dumps(plain(value), ensure_ascii=False, allow_nan=False)
     folder = os.environ.get(OUT)
     if folder:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         write_atomically(Path(folder, f"{name}.json"), text)
 
 
@@ -88,21 +98,39 @@ def write_atomically(path: Path, text: str) -> None:
 def run_job(job: Job, *, say: Say) -> Result:
     """Run a notebook, or find it run: a completed run of the same source and parameters is kept.
 
+    Parameters
+    ----------
+    job : Job
+    say : callable
+        Gets one line a cell with its seconds, and the lines that the notebook prints.
+
+    Returns
+    -------
+    Result
+        Also of a run that failed: its status says so, its page carries a banner.
+
     Raises
     ------
-    ParamsError
-        For a parameter that the notebook doesn't take; nothing was run.
+    ParamsError, InputError
+        For a parameter that the notebook doesn't take, or a file that is none; nothing was run.
     Missing
-        When the notebook can't be read, or its place is taken by another run.
+        When the notebook can't be read.
+    Refused
+        When its place is taken by a completed run of something else.
     """
     source = _source(job.notebook)
     parameters = checked(source, job.parameters, file=job.notebook.name)
-    key = sha256([source, parameters, job.title])
+    digests = {"notebook_sha256": sha256(source), "parameters_sha256": sha256(parameters)}
+    key = sha256(digests)
     kept = _kept(job, key)
     if kept is not None:
         return kept
-    with tempfile.TemporaryDirectory(prefix="hybridnb-") as scratch:
-        return _run(job, key, parameters, Path(scratch), say=say)
+    with tempfile.TemporaryDirectory(prefix="hybridnb-") as name:
+        scratch = Path(name)
+        made = _run(job, parameters, scratch, say=say)
+        _written(job, made, scratch, digests | {"key": key, "parameters": parameters})
+        # Another process may have completed the same run meanwhile; the first one stays.
+        return _kept(job, key) or _placed(job, key, made, scratch / "result")
 
 
 def _source(path: Path) -> str:
@@ -120,21 +148,23 @@ def _kept(job: Job, key: str) -> Result | None:
     if found["status"] != "completed":
         return None
     if found["key"] != key:
-        raise Missing(
-            f"{job.out} holds a completed run of another notebook or parameters",
-            remedy="Reports are never rewritten: give another --out, or move that folder away.",
+        raise Refused(
+            f"{job.out} holds a completed run of another notebook or other parameters",
+            remedy="Reports are never rewritten: give another place, or move that folder away.",
         )
-    paths = (job.out / "notebook.ipynb", job.out / "index.html")
-    return Result("completed", key, found["seconds"], *paths, None, found["exports"], reused=True)
+    seconds = found["runtime"]["seconds"]
+    return Result("completed", key, seconds, *_pages(job), None, found["exports"], reused=True)
 
 
-def _run(
-    job: Job, key: str, parameters: Mapping[str, Any], scratch: Path, *, say: Say
-) -> Result:
+def _pages(job: Job) -> tuple[Path, Path]:
+    return job.out / "notebook.ipynb", job.out / "index.html"
+
+
+def _run(job: Job, parameters: Mapping[str, Any], scratch: Path, *, say: Say) -> Made:
     for name in ("exports", "cwd"):
         (scratch / name).mkdir()
     order = {
-        "notebook": str(job.notebook),
+        "notebook": str(job.notebook.resolve()),
         "output": str(scratch / "notebook.ipynb"),
         "parameters": dict(parameters),
         "kernel": KERNEL,
@@ -144,131 +174,82 @@ def _run(
     }
     (scratch / "job.json").write_text(json.dumps(order), encoding="utf-8")
     start = time.perf_counter()
-    status, error = _process(job, scratch, say=say)
+    status, error = run_process(
+        scratch, wall_timeout=job.wall_timeout, cell_timeout=job.cell_timeout, say=say
+    )
     seconds = time.perf_counter() - start
     exports = {
         p.stem: json.loads(p.read_text(encoding="utf-8"))
-        for p in sorted((scratch / "exports").glob("*.json"))
+        for p in sorted((scratch / "exports").glob("[!.]*.json"))
     }
-    return _placed(job, key, scratch, status, error, seconds=seconds, exports=exports)
+    return Made(status, error, seconds, exports)
 
 
-def _process(job: Job, scratch: Path, *, say: Say) -> tuple[Status, Failure | None]:
-    """Start the process, pass on what it says, and read how it ended."""
-    environment = os.environ | {OUT: str(scratch / "exports"), "PYTHONUNBUFFERED": "1"}
-    with (scratch / "stderr.txt").open("wb") as errors:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "hybridnb.app.notebook_job", str(scratch / "job.json")],
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=environment,
-            text=True,
-        )
-    timer = threading.Timer(job.wall_timeout, _end, args=(child,))
-    timer.start()
-    cell, failed = "", None
-    try:
-        for line in child.stdout or ():
-            fact = _fact(line)
-            if "cell" in fact:
-                cell = str(fact["id"])
-                say(f"  cell {fact['cell']} of {fact['of']}: {cell}")
-            elif "line" in fact:
-                say(f"    {fact['line']}")
-            elif "error" in fact:
-                failed = Failure(fact["error"]["ename"], fact["error"]["evalue"], cell)
-        code = child.wait()
-        late = not timer.is_alive()
-    finally:
-        timer.cancel()
-        if child.poll() is None:
-            _end(child)
-    return _judged(code, failed, late=late, cell=cell, job=job)
+def _written(job: Job, made: Made, scratch: Path, facts: Mapping[str, Any]) -> None:
+    """Write the notebook, its page and the record into a folder `result`."""
+    import nbformat
 
-
-def _fact(line: str) -> dict[str, Any]:
-    """One line of the process; what is no JSON object (a stranger's print) is passed over."""
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _judged(
-    code: int, failed: Failure | None, *, late: bool, cell: str, job: Job
-) -> tuple[Status, Failure | None]:
-    if code == 0:
-        return "completed", None
-    if late:
-        why = f"the run took longer than {job.wall_timeout:g} s"
-        return "timed_out", Failure("WallTimeout", why, cell)
-    if failed is None:
-        name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-        return "killed", Failure("Killed", f"the run's process ended with {name}", cell)
-    if failed.ename == "CellTimeoutError":
-        why = f"the cell took longer than {job.cell_timeout} s"
-        return "timed_out", Failure("CellTimeout", why, cell)
-    if failed.ename == "DeadKernelError":
-        return "killed", Failure("KernelDied", "the notebook's kernel was killed", cell)
-    return "failed", failed
-
-
-def _end(child: subprocess.Popen[str]) -> None:
-    child.terminate()
-    try:
-        child.wait(GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.kill()
-
-
-def _placed(
-    job: Job,
-    key: str,
-    scratch: Path,
-    status: Status,
-    error: Failure | None,
-    *,
-    seconds: float,
-    exports: Mapping[str, Any],
-) -> Result:
-    """Write the notebook, its page and the record, then put the folder in place at once."""
-    banner = "" if error is None else f"{status}: {error.ename} in cell {error.cell}: {error.evalue}"
-    notebook = _read_back(scratch / "notebook.ipynb", job, status, banner)
+    error = made.error
+    banner = ""
+    if error is not None:
+        where = f" in cell {error.cell}" if error.cell else ""
+        words = made.status.replace("_", " ")
+        banner = f"This run {words}{where}. {error.ename}: {error.evalue}"
+    notebook = _read_back(scratch / "notebook.ipynb", job, made, banner)
     fresh = scratch / "result"
     fresh.mkdir()
     nbformat.write(notebook, fresh / "notebook.ipynb")
-    text = to_html(notebook, title=job.title, banner=banner)
+    nav = [("Notebook", "notebook.ipynb")]
+    if (job.out.parent / "day.json").is_file():
+        nav.insert(0, ("The day", "../index.html"))
+    text = to_html(notebook, title=job.title, banner=banner, nav=nav)
     (fresh / "index.html").write_text(text, encoding="utf-8")
     record = {
-        "status": status,
-        "key": key,
-        "seconds": round(seconds, 3),
+        "job": job.name,
+        "status": made.status,
+        **facts,
         "error": asdict(error) if error else None,
-        "exports": dict(exports),
+        "exports": dict(made.exports),
+        "results_sha256": sha256(made.exports),
+        "runtime": {"seconds": round(made.seconds, 3)},
     }
     (fresh / "run.json").write_text(json.dumps(record, indent=1, ensure_ascii=False), "utf-8")
-    job.out.parent.mkdir(parents=True, exist_ok=True)
-    beside = job.out.with_name(f".{job.out.name}.{os.getpid()}")
-    shutil.rmtree(beside, ignore_errors=True)
-    shutil.copytree(fresh, beside)
-    if job.out.exists():
-        shutil.rmtree(job.out)
-    os.replace(beside, job.out)
-    paths = (job.out / "notebook.ipynb", job.out / "index.html")
-    return Result(status, key, seconds, *paths, error, exports)
 
 
-def _read_back(path: Path, job: Job, status: Status, banner: str) -> Any:
-    """The notebook as far as it came, its cells' statuses made honest and a banner on top."""
+def _read_back(path: Path, job: Job, made: Made, banner: str) -> Any:
+    """The notebook as far as it came, with honest statuses and a banner on top if it didn't end."""
+    import nbformat
+
     try:
         notebook = nbformat.read(path, as_version=4)
     except (OSError, ValueError):
         notebook = nbformat.read(job.notebook, as_version=4)
-    for place in (notebook, *notebook.cells):
+    marker = "papermill-error-cell-tag"
+    cells = [c for c in notebook.cells if marker not in c.metadata.get("tags", [])]
+    for place in (notebook, *cells):
         place.metadata.pop("papermill", None)
-    if status != "completed":
-        notebook.metadata["hybridnb"] = {"status": status}
-        cell = nbformat.v4.new_markdown_cell(f"**This run {status}.** {banner}", id="banner")
-        notebook.cells.insert(0, cell)
+    if made.error is not None:
+        notebook.metadata["hybridnb"] = {"status": made.status}
+        status = "completed" if made.error.cell else "not run"
+        for cell in cells:
+            here = cell.id == made.error.cell
+            if cell.cell_type == "code":
+                cell.metadata["hybridnb"] = {"status": made.status if here else status}
+            status = "not run" if here else status
+        cells.insert(0, nbformat.v4.new_markdown_cell(f"**{banner}**", id="banner"))
+    notebook.cells = cells
     return notebook
+
+
+def _placed(job: Job, key: str, made: Made, fresh: Path) -> Result:
+    """Put the folder in its place at once; a failed run's folder makes room."""
+    job.out.parent.mkdir(parents=True, exist_ok=True)
+    beside = job.out.with_name(f".{job.out.name}.{os.getpid()}")
+    old = job.out.with_name(f".{job.out.name}.{os.getpid()}.old")
+    shutil.rmtree(beside, ignore_errors=True)
+    shutil.copytree(fresh, beside)
+    if job.out.exists():
+        os.replace(job.out, old)
+    os.replace(beside, job.out)
+    shutil.rmtree(old, ignore_errors=True)
+    return Result(made.status, key, made.seconds, *_pages(job), made.error, made.exports)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +27,7 @@ from hybridnb.learning.calibrators import expanding_calibration
 from hybridnb.learning.conviction import conviction
 from hybridnb.learning.hint import Hint
 from hybridnb.learning.labels import forward_up, triple_barrier
-from hybridnb.learning.predictors import load
+from hybridnb.learning.predictors import Fitted, load
 from hybridnb.learning.walkforward import OutOfFold, out_of_fold
 from hybridnb.market.assemble import digest
 from hybridnb.market.features import FEATURES
@@ -62,6 +63,10 @@ class Model:
     def hint(self) -> Hint:
         return Hint.from_bytes(self.files["hint"])
 
+    def predictor(self, name: str) -> Fitted:
+        """One fitted predictor."""
+        return load(self.meta["kinds"][name], self.files[name])
+
     def raw(self, name: str, features: pd.DataFrame) -> Floats:
         """Outputs of one predictor for every row of `features`, shape (rows,).
 
@@ -72,8 +77,7 @@ class Model:
         out = np.full(len(features), np.nan)
         out[seen] = known
         if not seen.all():
-            model = load(self.meta["kinds"][name], self.files[name])
-            out[~seen] = np.asarray(model.predict(features))[~seen]
+            out[~seen] = np.asarray(self.predictor(name).predict(features))[~seen]
         return out
 
 
@@ -208,7 +212,7 @@ def _until(frame: pd.DataFrame, to: pd.Timestamp) -> pd.DataFrame:
 
 
 def predictions(context: Context, model: Model) -> pd.DataFrame:
-    """What the blend and Kelly read, for every session of the context.
+    """What the blend and Kelly read, for every session of the context; computed once.
 
     Returns
     -------
@@ -217,9 +221,17 @@ def predictions(context: Context, model: Model) -> pd.DataFrame:
         rank among the predictor's own earlier outputs), win_long and win_short (calibrated
         probability of the target before the stop). NaN where the history is too short.
     """
+    key = sha256([model.version, context.market.digest, context.settings.policy.id])[:16]
+    path = context.home.folder("predictions") / f"{key}.parquet"
+    if path.is_file():
+        return pd.read_parquet(path)
     features = context.features[["symbol", "session", *FEATURES]]
     raw = {name: model.raw(name, features) for name in NAMES}
-    return predicted(context, context.features, raw, bars=context.market.bars)
+    found = predicted(context, context.features, raw, bars=context.market.bars)
+    fresh = path.with_suffix(f".{os.getpid()}")
+    found.to_parquet(fresh, index=False)
+    os.replace(fresh, path)
+    return found
 
 
 def predicted(

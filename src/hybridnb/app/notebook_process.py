@@ -1,0 +1,124 @@
+"""The process that executes a notebook, seen from outside: started, listened to, ended, judged."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from hybridnb.app.home import REPORTS, VARIABLE, home
+from hybridnb.app.progress import Say
+
+Status = Literal["completed", "failed", "timed_out", "killed"]
+OUT = "HYBRIDNB_OUT"  # where a running notebook leaves its results
+GRACE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What ended a run: the error's name and text, and the id of the cell."""
+
+    ename: str
+    evalue: str
+    cell: str
+
+
+def _environment(scratch: Path) -> dict[str, str]:
+    """Ours, with the folders made absolute: the notebook runs in a folder of its own."""
+    given = os.environ | {OUT: str(scratch / "exports"), VARIABLE: str(home().root)}
+    if REPORTS in given:
+        given[REPORTS] = str(Path(given[REPORTS]).resolve())
+    return given
+
+
+def run_process(
+    scratch: Path, *, wall_timeout: float, cell_timeout: int, say: Say
+) -> tuple[Status, Failure | None]:
+    """Start the process that `scratch/job.json` describes, pass on what it says, judge its end.
+
+    Parameters
+    ----------
+    scratch : Path
+        Folder of the run; the process writes into it and nowhere else.
+    wall_timeout, cell_timeout : float, int
+        Seconds; the second is kept by the process itself and named here only.
+    say : callable
+        Gets a line a cell, and the lines that the notebook prints.
+    """
+    with (scratch / "stderr.txt").open("wb") as errors:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "hybridnb.app.notebook_job", str(scratch / "job.json")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=_environment(scratch),
+            encoding="utf-8",
+            start_new_session=True,
+        )
+    late = threading.Event()
+
+    def end_late() -> None:
+        late.set()
+        _end(child)
+
+    timer = threading.Timer(wall_timeout, end_late)
+    timer.start()
+    try:
+        cell, failed = _heard(child, say)
+        code = child.wait()
+    finally:
+        timer.cancel()
+        if child.poll() is None:
+            _end(child)
+    told = (scratch / "stderr.txt").read_text(encoding="utf-8", errors="replace")
+    if late.is_set():
+        why = f"the run took longer than {wall_timeout:g} s"
+        return "timed_out", Failure("WallTimeout", why, cell)
+    if code == 0:
+        return "completed", None
+    return _judged(code, failed or Failure("", "", cell), told, cell_timeout)
+
+
+def _heard(child: subprocess.Popen[str], say: Say) -> tuple[str, Failure | None]:
+    """Pass on the heartbeats until the process ends; the last cell and the error, if any."""
+    cell, number, of, failed = "", 0, 0, None
+    for line in child.stdout or ():
+        fact = json.loads(line)
+        if "cell" in fact:
+            cell, number, of, name = fact["id"], fact["cell"], fact["of"], fact["about"]
+        elif "done" in fact:
+            say(f"  cell {number} of {of}, {cell} ({name}): {fact['seconds']:.1f} s")
+        elif "line" in fact:
+            say(f"    {fact['line']}")
+        elif "error" in fact:
+            failed = Failure(fact["error"]["ename"], fact["error"]["evalue"], cell)
+    return cell, failed
+
+
+def _judged(code: int, failed: Failure, told: str, cell_timeout: int) -> tuple[Status, Failure]:
+    """What a process that didn't exit with 0 means."""
+    if not failed.ename:  # it ended without a word
+        name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        last = told.strip().splitlines()[-1:] if code > 0 else []
+        why = ": ".join([f"the run's process ended with {name}", *last])
+        return "killed", Failure("Killed", why, failed.cell)
+    if failed.ename == "CellTimeoutError":
+        why = f"the cell took longer than {cell_timeout} s"
+        return "timed_out", Failure("CellTimeout", why, failed.cell)
+    if failed.ename == "DeadKernelError":
+        return "killed", Failure("KernelDied", "the notebook's kernel was killed", failed.cell)
+    return "failed", failed
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    child.terminate()
+    try:
+        child.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
