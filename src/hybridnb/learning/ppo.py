@@ -110,9 +110,10 @@ def vector_env(
     ValueError
         When no name has enough sessions.
     """
-    names = data.usable()
+    buckets = data.rows["bucket"][0]
+    names = [s for s in data.usable() if lim.name[int(buckets[s])] > 0.0]
     if not names:
-        raise ValueError("no name has enough sessions for the size hint")
+        raise ValueError("no name that may be traded has enough sessions for the size hint")
     mix = mix_of(params)
     made = DummyVecEnv(
         [lambda: TradingEnv(data, policy, lim, mix, names=names) for _ in range(params.envs)]

@@ -43,7 +43,7 @@ class Truth:
     stay: float = 0.98
     drift: float = 0.004
     noise_core: float = 0.008
-    noise_penny: float = 0.016
+    noise_penny: float = 0.011
     market: float = 0.004
     gap: float = 0.002
     range: float = 0.006
