@@ -74,10 +74,11 @@ def gone(pid: int) -> bool:
 
 def test_success_hands_on_results_and_is_never_run_again(job: Make, tmp_path: Path) -> None:
     text = "quote \" ' back\\slash\nline {x} é 漢 🦊"
+    back = "{'name': name, 'count': count, 'rate': rate, 'missing': float('nan')}"
+    where = "[os.getcwd(), os.environ['HYBRIDNB_HOME']]"
     cells = (
         "# greet\nimport os\nfrom hybridnb.app.runner import emit",
-        "emit('back', {'name': name, 'count': count, 'rate': rate, 'missing': float('nan')})\n"
-        "emit('where', [os.getcwd(), os.environ['HYBRIDNB_HOME']])\nopen('left.txt', 'w').write('x')",
+        f"emit('back', {back})\nemit('where', {where})\nopen('left.txt', 'w').write('x')",
         "print('said', count)",
     )
     asked = job(*cells, name=text, count=-3, rate=2)
@@ -85,8 +86,8 @@ def test_success_hands_on_results_and_is_never_run_again(job: Make, tmp_path: Pa
     assert result.status == "completed" and result.error is None and not result.reused
     want = {"name": text, "count": -3, "rate": 2.0, "missing": None}
     assert result.exports["back"] == want
-    where, home = result.exports["where"]
-    assert not Path(where).exists() and home == os.environ["HYBRIDNB_HOME"]
+    folder, home = result.exports["where"]
+    assert not Path(folder).exists() and home == os.environ["HYBRIDNB_HOME"]
     assert [line for line in said if "said -3" in line]
     assert any(line.startswith("  cell 3 of 5, cell-0 (greet): ") for line in said)
     assert sum(line.startswith("  cell") for line in said) == 5
@@ -165,7 +166,7 @@ def test_a_slow_cell_times_out(job: Make) -> None:
 
 def test_a_slow_run_times_out_and_leaves_no_kernel(job: Make, tmp_path: Path) -> None:
     mark = tmp_path / "pid"
-    stubborn = f"import os, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    stubborn = "import os, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
     stubborn += f"open({str(mark)!r}, 'w').write(str(os.getpid()))\nwhile True: pass"
     result, _ = run(job(stubborn, wall=6.0))
     assert result.status == "timed_out" and result.error is not None

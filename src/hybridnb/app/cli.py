@@ -193,3 +193,7 @@ def doctor() -> Any:
 def main() -> None:
     """Entry point; anything unforeseen ends with exit code 5 and where to look."""
     cli(prog_name="hybridnb")
+
+
+if __name__ == "__main__":
+    main()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hybridnb.app.ledgers import open_ledger
@@ -67,14 +67,14 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-def _lines(row: Row, opened: Row, lim: Limits, checks: Row, orders: list[Row]) -> list[str]:
+def _lines(row: Row, opened: Row, lim: Limits, checks: Row, orders: Sequence[Row]) -> list[str]:
     return [
         f"{row['symbol']} on {row['session']}, decided on what was known at the close of"
         f" {opened['seen']}: {row['action']}",
         *_section("Input rows", _inputs(row)),
         *_section("Score", _score(row, lim, checks)),
         *_section("Size, shares of equity", _size(row, lim)),
-        *_section("Reasons", [", ".join(row["reasons"])] + _refused(row)),
+        *_section("Reasons", [", ".join(row["reasons"]), *_refused(row)]),
         *_section("Orders", _orders(orders)),
         *_section(
             "Stamps",
@@ -150,10 +150,11 @@ def _size(row: Row, lim: Limits) -> list[str]:
 
 
 def _refused(row: Row) -> list[str]:
-    return [f"refused: {name}: {Refusal[name].text}" for name in row["refusals"]]
+    codes = dict.fromkeys([*row["ineligible"], *row["refusals"]])
+    return [f"entries refused: {name}: {Refusal[name].text}" for name in codes]
 
 
-def _orders(orders: list[Row]) -> list[str]:
+def _orders(orders: Sequence[Row]) -> list[str]:
     return [
         f"{o['leg']} {o['side']} {o['quantity']} {o['type']}: {o['state']}"
         + (f" ({', '.join(o['refusals'])})" if o["refusals"] else "")

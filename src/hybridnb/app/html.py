@@ -21,8 +21,7 @@ PRIORITY = (
     "image/jpeg",
     "text/plain",
 )
-# Colours and cursor moves of terminals, and what a progress bar wrote before it started anew.
-_TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[^\n]*\r(?!\n)")
+_TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colours and cursor moves
 # Elements that go with everything inside them; what is left of others is up to the sanitiser.
 _GONE = re.compile(
     r"<(script|style|title|iframe|object|template)\b.*?(</\1\s*>|\Z)", re.DOTALL | re.IGNORECASE
@@ -122,13 +121,13 @@ def _filters(most: int) -> dict[str, Callable[..., str]]:
     drawn = iter(range(1_000_000))
 
     def text(value: Any) -> str:
-        clean = _TERMINAL.sub("", _joined(value))
+        clean = _without_terminal(_joined(value))
         shown = f"<pre tabindex='0'>{escape(clean[:most])}</pre>" if clean.strip() else ""
         return shown + (_cut(len(clean)) if len(clean) > most else "")
 
     def error(output: Any) -> str:
         trace = "\n".join(output.get("traceback") or [f"{output.ename}: {output.evalue}"])
-        clean = _TERMINAL.sub("", trace)
+        clean = _without_terminal(trace)
         # The end of a traceback says what happened.
         cut = _cut(len(clean)) if len(clean) > most else ""
         return f"{cut}<pre class='bad' tabindex='0'>{escape(clean[-most:])}</pre>"
@@ -251,6 +250,12 @@ def _without_first_heading(body: str) -> str:
 
 def _joined(value: Any) -> str:
     return value if isinstance(value, str) else "".join(value)
+
+
+def _without_terminal(text: str) -> str:
+    """Text as a terminal would show it: no colours, and of a progress bar its last state."""
+    lines = _TERMINAL.sub("", text).split("\n")
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
 
 
 def _cut(size: int) -> str:

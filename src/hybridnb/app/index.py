@@ -32,14 +32,26 @@ def table(frame: pd.DataFrame, *, empty: str) -> str:
     """A frame as an HTML table that scrolls sideways on a small screen; a sentence when empty."""
     if frame.empty:
         return f"<p class='quiet'>{escape(empty)}</p>"
-    shown = frame.copy()
-    for name in shown.columns:
-        known = frame[name].map(pd.notna)
-        form = _FORMATS.get(name, "{:.4g}" if frame[name].dtype.kind == "f" else "{}")
-        shown[name] = [form.format(v) if k else "–" for v, k in zip(frame[name], known, strict=True)]
-    shown.columns = [str(name).replace("_", " ") for name in shown.columns]
-    body = shown.to_html(index=False, border=0, escape=True)
-    return f"<div class='scroll' tabindex='0'>{body}</div>"
+    number = {name: frame[name].dtype.kind in "fi" for name in frame.columns}
+    head = "".join(
+        f"<th{' class=number' if number[n] else ''}>{escape(str(n).replace('_', ' '))}</th>"
+        for n in frame.columns
+    )
+    rows = "".join(
+        "<tr>" + "".join(_cell(name, row[name], number[name]) for name in frame.columns) + "</tr>"
+        for row in frame.to_dict("records")
+    )
+    return (
+        f"<div class='scroll' tabindex='0'><table><thead><tr>{head}</tr></thead>"
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _cell(name: str, value: Any, number: bool) -> str:
+    if not number:
+        return f"<td>{escape(str(value))}</td>"
+    form = _FORMATS.get(name, "{:.4g}")
+    return f"<td class=number>{form.format(value) if pd.notna(value) else '–'}</td>"
 
 
 def write_index(
@@ -126,14 +138,15 @@ def _pictures(
             else None,
         ),
         ("Bucket usage", figures.usage(**exports["live_session"]["usage"])),
-        ("Backtest on sessions the models never saw", figures.equity_curve(curve, title="Backtest")),
+        ("Backtest on unseen sessions", figures.equity_curve(curve, title="Backtest")),
         ("Calibration", figures.reliability(pd.DataFrame(review["reliability"]))),
     ]
-    return "".join(
+    shown = "".join(
         f"<figure><figcaption>{title}</figcaption>{picture.svg}</figure>"
         for title, picture in drawn
         if picture is not None
     )
+    return f"<div class='pictures'>{shown}</div>"
 
 
 def _tables(traded: Traded) -> list[str]:
@@ -141,7 +154,7 @@ def _tables(traded: Traded) -> list[str]:
     held = views.positions(closing["snapshot"], closing["prices"])
     return [
         _section("Decisions", table(views.decisions(rows), empty="Nothing was decided.")),
-        _section("Refused entries", table(views.refusals(rows), empty="None was refused.")),
+        _section("Entries refused", table(views.refusals(rows), empty="None was refused.")),
         _section("Orders", table(views.orders(rows), empty="No order: a valid result.")),
         _section("Fills", table(views.fills(rows), empty="Nothing was filled.")),
         _section("Closed trades", table(views.trades(rows), empty="No position was closed.")),
@@ -177,6 +190,6 @@ def _stamps(traded: Traded, verdict: Mapping[str, Any]) -> str:
         ("verdict", verdict["id"]),
     ]
     shown = "".join(
-        f"<tr><th>{escape(k)}</th><td><code>{escape(str(v))}</code></td></tr>" for k, v in stamps
+        f"<tr><th scope='row'>{escape(k)}</th><td><code>{escape(str(v))}</code></td></tr>" for k, v in stamps
     )
     return _section("Stamps", f"<div class='scroll'><table>{shown}</table></div>")

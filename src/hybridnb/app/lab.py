@@ -194,7 +194,7 @@ class Lab:
         held = views.positions(closing["snapshot"], closing["prices"])
         if held.empty:
             return "No position is open after this session."
-        row = held.loc[(held["quantity"] * held["price"]).idxmax()]
+        row = held.iloc[int((held["quantity"] * held["price"]).argmax())]
         bars = self.context.market.bars
         bars = bars[bars["symbol"] == row["symbol"]].tail(60)
         levels = [(name, float(row[name])) for name in ("entry", "stop", "target")]
@@ -225,7 +225,7 @@ class Lab:
         known = views.decisions(self.traded.rows).dropna(subset=["score"])
         if known.empty:
             return "No symbol had a score in this session."
-        row = known.loc[(known["score"] - 0.5).abs().idxmax()]
+        row = known.iloc[int((known["score"] - 0.5).abs().argmax())]
         terms = [("base", row["base"])]
         terms += [(name, -row[name]) for name in views.PENALTIES if row[name]]
         return figures.waterfall([*terms, ("= score", row["score"])], title=str(row["symbol"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hybridnb.app.home import home
 from hybridnb.errors import LedgerBroken
@@ -33,7 +33,7 @@ def verify_ledger() -> dict[str, Any]:
     return {"ok": True, "rows": found.rows, "head": heads["session"], "heads": heads}
 
 
-def export_ledger(folder: Path, kind: str) -> dict[str, Any]:
+def export_ledger(folder: Path, kind: Literal["parquet", "csv"]) -> dict[str, Any]:
     """Both chains as files."""
     files = export(open_ledger(), folder, format=kind)
     return {"files": [str(path) for path in files]}

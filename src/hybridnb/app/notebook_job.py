@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import sys
 import time
@@ -168,7 +167,7 @@ class _Lines:
     def write(self, text: str) -> int:
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines[: max(self.MOST - self._said, 0)]:
-            self._beat(line=re.sub(r".*\r", "", line)[: self.WIDTH])
+            self._beat(line=line.rstrip("\r").rpartition("\r")[2][: self.WIDTH])
         self._said += len(lines)
         self._rest = self._rest[-self.WIDTH :]
         return len(text)

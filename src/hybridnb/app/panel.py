@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hybridnb.domain import SCALE, Bar, Basis, Instrument
+from hybridnb.domain import SCALE, Bar, Instrument
 from hybridnb.execution.paper import Liquidity
 from hybridnb.ports import MarketData
 
@@ -76,7 +76,7 @@ class Panel:
 
     def position(self, session: str) -> int:
         """Row of a session; -1 when the history has no such session."""
-        return int(self.sessions.get_indexer_for([pd.Timestamp(session)])[0])
+        return int(self.sessions.get_indexer_for(pd.DatetimeIndex([session]))[0])
 
     def day(self, i: int) -> Day:
         """The session in row i; row i − 1 is what its decision may know."""

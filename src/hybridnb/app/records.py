@@ -129,6 +129,7 @@ def _decision_row(decision_id: str, symbol: str, lim: Limits, row: Any, dec: Any
         "bucket": BUCKETS[int(row["bucket"])],
         "bound": list(Bound)[int(dec["bound"])],
         "refusals": refusal_names(int(dec["refused"])),
+        "ineligible": refusal_names(int(row["refused"])),
         "reasons": reasons(lim, row, dec),
         "inputs": given,
         "input_hash": sha256(given),
@@ -136,7 +137,7 @@ def _decision_row(decision_id: str, symbol: str, lim: Limits, row: Any, dec: Any
 
 
 def counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Decisions, orders sent (distinct client ids, refused ones left out) and fills of a session."""
+    """Decisions, orders sent (distinct client ids, without refused ones) and fills."""
     kinds = [row["kind"] for row in rows]
     sent = {
         row["client_id"]

@@ -72,7 +72,7 @@ def review(
     with timed("leakage and drift", say):
         leaks, drifts = _leakage(context, model), _drift(context, model)
     evidence = Evidence(
-        returns=tested.returns.to_numpy(np.float64),
+        returns=np.asarray(tested.returns, np.float64),
         pnl=tested.pnl,
         outcomes=y,
         probabilities=p,
@@ -143,7 +143,8 @@ def _leakage(context: Context, model: Model) -> list[Check]:
     def compute(session: pd.Timestamp) -> pd.DataFrame:
         return features(until(small, session), atr_period=period)[["symbol", "session", *FEATURES]]
 
-    found = [leakage.time_order(market.bars), leakage.windowing(compute, compute(recent["session"].max()))]
+    whole = compute(recent["session"].max())
+    found = [leakage.time_order(market.bars), leakage.windowing(compute, whole)]
     for which in ("short", "mid"):
         params = context.learning
         horizon = getattr(params, which).horizon
@@ -159,7 +160,7 @@ def _leakage(context: Context, model: Model) -> list[Check]:
 
 
 def _number(context: Context, session: str) -> int:
-    return int(context.sessions.get_indexer_for([pd.Timestamp(session)])[0])
+    return int(context.sessions.get_indexer_for(pd.DatetimeIndex([session]))[0])
 
 
 def _scaling(context: Context, model: Model) -> Check:

@@ -100,7 +100,7 @@ def find_book(ledger: Ledger, context: Context) -> str:
     for book, row in last.items():
         upto = context.history["session"] <= pd.Timestamp(row["session"])
         if digest(context.history[upto]) == row["data_digest"]:
-            return book
+            return str(book)
     return f"{market.feed}-{market.digest[:8]}"
 
 
@@ -196,11 +196,10 @@ def _detail(context: Context, day: Day) -> Callable[[str], Mapping[str, Any]]:
     def detail(symbol: str) -> Mapping[str, Any]:
         if symbol not in now.index:
             return {"features": {}, "bar": {}}
-        bar = last.loc[symbol]
+        prices = ("open", "high", "low", "close", "volume")
         return {
-            "features": {name: float(now.at[symbol, name]) for name in FEATURES},
-            "bar": {"session": day.seen}
-            | {n: float(bar[n]) for n in ("open", "high", "low", "close", "volume")},
+            "features": now.loc[symbol, list(FEATURES)].astype(float).to_dict(),
+            "bar": {"session": day.seen} | last.loc[symbol, list(prices)].astype(float).to_dict(),
         }
 
     return detail

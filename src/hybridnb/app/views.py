@@ -64,15 +64,17 @@ def orders(rows: Rows) -> pd.DataFrame:
             }
             for r in last.values()
         ],
-        columns=["symbol", "side", "leg", "type", "quantity", "filled", "stop", "limit"]
-        + ["state", "refused"],
+        columns=[
+            *("symbol", "side", "leg", "type", "quantity", "filled"),
+            *("stop", "limit", "state", "refused"),
+        ],
     )
 
 
 def fills(rows: Rows) -> pd.DataFrame:
     """Executions with their costs; slippage also in bps of the reference price."""
     found = of_kind(rows, "fill")
-    table = pd.DataFrame(
+    return pd.DataFrame(
         [
             {
                 "symbol": r["symbol"],
@@ -86,10 +88,11 @@ def fills(rows: Rows) -> pd.DataFrame:
             }
             for r in found
         ],
-        columns=["symbol", "side", "leg", "quantity", "price", "commission", "slippage"]
-        + ["slippage_bps"],
+        columns=[
+            *("symbol", "side", "leg", "quantity"),
+            *("price", "commission", "slippage", "slippage_bps"),
+        ],
     )
-    return table
 
 
 def trades(rows: Rows) -> pd.DataFrame:
@@ -120,12 +123,13 @@ def positions(snapshot: Mapping[str, Any], prices: Mapping[str, int]) -> pd.Data
 
 
 def refusals(rows: Rows) -> pd.DataFrame:
-    """Why entries were refused, with the sentence behind each code."""
-    found = [(r["symbol"], code) for r in of_kind(rows, "decision") for code in r["refusals"]]
-    return pd.DataFrame(
-        [(symbol, code, Refusal[code].text) for symbol, code in found],
-        columns=["symbol", "code", "reason"],
-    )
+    """Why entries were refused or would have been, with the sentence behind each code."""
+    found = [
+        (row["symbol"], row["action"], code, Refusal[code].text)
+        for row in of_kind(rows, "decision")
+        for code in dict.fromkeys([*row["ineligible"], *row["refusals"]])
+    ]
+    return pd.DataFrame(found, columns=["symbol", "action", "code", "reason"])
 
 
 def gates(verdict: Mapping[str, Any]) -> pd.DataFrame:

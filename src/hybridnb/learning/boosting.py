@@ -15,9 +15,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybridnb.canonical import canonical
+from hybridnb.errors import Breach, InputError
 from hybridnb.learning.params import BoostingParams
 
 Floats = NDArray[np.float64]
+# All that a model's bytes may name beside what skops itself trusts.
+TRUSTED = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,9 @@ class Boosting:
         return out
 
     def digest(self) -> str:
-        """SHA-256 over every tree's nodes, the baseline and the columns."""
-        found = hashlib.sha256(canonical([self.name, list(self.columns)]).encode())
+        """SHA-256 over every tree's nodes, the baseline, the parameters and the columns."""
+        header = [self.name, list(self.columns), self.model.get_params()]
+        found = hashlib.sha256(canonical(header).encode())
         found.update(np.asarray(self.model._baseline_prediction, "<f8").tobytes())
         for trees in self.model._predictors:
             for tree in trees:
@@ -60,23 +64,36 @@ class Boosting:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Boosting:
-        """Read what `to_bytes` wrote; only scikit-learn's own tree types are trusted."""
+        """Read what `to_bytes` wrote.
+
+        Raises
+        ------
+        InputError
+            When the bytes name a type outside `TRUSTED`; nothing of them was built.
+        """
         import skops.io
 
-        unknown = skops.io.get_untrusted_types(data=data)
-        strange = [t for t in unknown if not t.startswith("sklearn._loss.")]
-        strange = [t for t in strange if not t.startswith("sklearn.ensemble._hist_gradient")]
-        kept = skops.io.loads(data, trusted=[t for t in unknown if t not in strange])
+        strange = sorted(set(skops.io.get_untrusted_types(data=data)) - set(TRUSTED))
+        if strange:
+            breach = Breach("boosting model", None, "trusted types", ", ".join(strange))
+            raise InputError([breach], remedy="Train the model again; it was tampered with.")
+        kept = skops.io.loads(data, trusted=list(TRUSTED))
         return cls(kept["model"], tuple(kept["columns"]), tuple(kept["losses"]))
 
 
 def fit_boosting(
     x: Floats, y: Floats, *, columns: Sequence[str], params: BoostingParams, seed: int
 ) -> Boosting:
-    """Fit on whole rows, shape (n, features) and (n,)."""
+    """Fit on whole rows, shape (n, features) and (n,).
+
+    Outcomes of one kind only get one pseudo-row of each kind, so that the answer is Laplace's
+    rate; scikit-learn would take the one kind there is for a fall.
+    """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.metrics import log_loss
 
+    if len(np.unique(y)) == 1:
+        x, y = np.vstack([x, x[:1], x[:1]]), np.r_[y, 0.0, 1.0]
     model = HistGradientBoostingClassifier(
         max_iter=params.iterations,
         learning_rate=params.learning_rate,

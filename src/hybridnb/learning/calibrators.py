@@ -71,15 +71,15 @@ def expanding_calibration(
     horizon: int,
     *,
     kind: Kind,
-    regime: pd.Series[str],
+    regime: pd.Series[str] | None = None,
     refit_every: int = 20,
     min_rows: int = 200,
 ) -> Floats:
     """Calibrated probability of each row, from outcomes known before its session.
 
     Every `refit_every` sessions a calibrator is fitted on all rows whose label was surely known
-    by then: those with at least `horizon` later bars of their symbol. A regime with enough such
-    rows has its own calibrator.
+    by then: those with at least `horizon` later bars of their symbol. A regime with at least half
+    of `min_rows` such rows (never fewer than 30) has its own calibrator.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def expanding_calibration(
     horizon : int
         Bars of the symbol after which a label is known.
     regime : Series
-        One of keys' length, in its order.
+        One of keys' length, in its order; None: all rows are pooled.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def expanding_calibration(
         NaN where the output is unknown, or fewer than `min_rows` outcomes were known.
     """
     sessions, at = np.unique(keys["session"].to_numpy("datetime64[D]"), return_inverse=True)
-    regimes = regime.to_numpy(dtype="U")
+    regimes = np.full(len(raw), "") if regime is None else regime.to_numpy(dtype="U")
     known_at = pd.Series(at).groupby(keys["symbol"].to_numpy()).shift(-horizon).to_numpy()
     usable = np.isfinite(raw) & np.isfinite(labels) & np.isfinite(known_at)
     out = np.full(len(raw), np.nan)

@@ -36,7 +36,7 @@ def conviction(keys: pd.DataFrame, raw: Floats, *, min_history: int = 60) -> Flo
     sessions = keys["session"].to_numpy("datetime64[D]")[known]
     order = np.argsort(sessions, kind="stable")
     known, sessions = known[order], sessions[order]
-    starts = np.flatnonzero(np.r_[True, sessions[1:] != sessions[:-1]]) if len(known) else []
+    starts = np.flatnonzero(np.r_[len(known) > 0, sessions[1:] != sessions[:-1]])
     history = np.empty(0)
     for a, b in zip(starts, [*starts[1:], len(known)], strict=True):
         values = raw[known[a:b]]

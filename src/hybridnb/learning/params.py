@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hybridnb.policy import Finite, Params, Positive, Share
+from hybridnb.policy import Finite, Params, Share
+
+Rate = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
 
 class PredictorParams(Params):
@@ -25,7 +27,7 @@ class RecurrentParams(Params):
     stride: int = Field(1, ge=1, le=20, description="every n-th sequence is trained on")
     epochs: int = Field(20, ge=1, le=1000, description="passes over the sequences")
     batch: int = Field(512, ge=8, le=65536, description="sequences a step")
-    learning_rate: Positive = Field(2e-3, description="of Adam, falling to 0 by a cosine")
+    learning_rate: Rate = Field(2e-3, description="of Adam, falling to 0 by a cosine")
     dropout: Share = Field(0.1, description="between layers")
 
 
@@ -33,10 +35,10 @@ class BoostingParams(Params):
     """Histogram gradient boosting (scikit-learn)."""
 
     iterations: int = Field(200, ge=1, le=5000, description="trees")
-    learning_rate: Positive = Field(0.05, description="shrinkage")
+    learning_rate: Rate = Field(0.05, description="shrinkage")
     leaves: int = Field(15, ge=2, le=255, description="of a tree, at most")
-    least_leaf: int = Field(50, ge=1, description="rows of a leaf, at least")
-    l2: float = Field(1.0, ge=0, description="regularisation")
+    least_leaf: int = Field(50, ge=1, le=100_000, description="rows of a leaf, at least")
+    l2: float = Field(1.0, ge=0, le=1e6, description="regularisation")
 
 
 class WalkForwardParams(Params):
@@ -45,7 +47,7 @@ class WalkForwardParams(Params):
     splits: int = Field(5, ge=1, le=50, description="folds")
     purge: int = Field(0, ge=0, le=1000, description="sessions; 0: the label's horizon")
     embargo: Share = Field(0.01, description="share of the sessions")
-    min_train: int = Field(500, ge=50, description="sessions of the first training")
+    min_train: int = Field(500, ge=50, le=100_000, description="sessions of the first training")
 
 
 class PpoParams(Params):
@@ -58,15 +60,15 @@ class PpoParams(Params):
     turnover: Share = Field(0.2, description="weight of turnover, relative to 0.2")
     drawdown: Share = Field(0.2, description="weight of drawdown, relative to 0.2")
     penalty_rate: Share = Field(0.01, description="charged per unit of turnover")
-    timesteps: int = Field(200_000, ge=256, description="environment steps")
+    timesteps: int = Field(200_000, ge=256, le=100_000_000, description="environment steps")
     envs: int = Field(8, ge=1, le=256, description="environments side by side")
     n_steps: int = Field(256, ge=8, le=65536, description="steps an update, each environment")
-    batch: int = Field(512, ge=8, description="minibatch")
+    batch: int = Field(512, ge=8, le=1_000_000, description="minibatch")
     epochs: int = Field(5, ge=1, le=100, description="passes over an update's steps")
-    learning_rate: Positive = Field(1e-3, description="of Adam")
+    learning_rate: Rate = Field(1e-3, description="of Adam")
     gamma: Share = Field(0.9, description="discount of a session")
     gae_lambda: Share = Field(0.9, description="of the generalised advantage")
-    entropy: Finite = Field(0.0, ge=0, description="bonus for exploring")
+    entropy: Finite = Field(0.0, ge=0, le=1, description="bonus for exploring")
     hidden: int = Field(32, ge=2, le=512, description="units of both layers")
 
 

@@ -61,9 +61,7 @@ def fit(
     if kind == "boosting":
         x = features[columns].to_numpy(np.float64)
         use = rows & np.isfinite(labels) & np.isfinite(x).all(axis=1)
-        return fit_boosting(
-            x[use], labels[use], columns=columns, params=params.boosting, seed=seed
-        )
+        return fit_boosting(x[use], labels[use], columns=columns, params=params.boosting, seed=seed)
     from hybridnb.learning.recurrent import fit_recurrent
 
     return fit_recurrent(

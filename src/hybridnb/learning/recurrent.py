@@ -23,7 +23,7 @@ from hybridnb.learning.params import RecurrentParams
 
 Floats = NDArray[np.float64]
 CLIP = 5.0  # standard deviations: beyond, an input says no more
-CHUNK = 8192  # sequences of one forward pass
+CHUNK = 1024  # sequences of one forward pass, always: see `predict`
 
 
 @contextmanager
@@ -73,7 +73,11 @@ class Recurrent:
     losses: tuple[float, ...] = ()
 
     def predict(self, features: pd.DataFrame) -> Floats:
-        """Probability of a rise, shape (rows,); NaN where the window isn't whole."""
+        """Probability of a rise, shape (rows,); NaN where the window isn't whole.
+
+        Every pass has `CHUNK` sequences, the last one padded: the kernels a library picks
+        depend on the size of a batch, and a row's last bit must not depend on its neighbours.
+        """
         x = standardised(features, self.columns, mean=self.mean, scale=self.scale)
         rows = whole_windows(features, x, self.params.window)
         out = np.full(len(x), np.nan)
@@ -81,8 +85,9 @@ class Recurrent:
         with torch.no_grad(), reproducible():
             for start in range(0, len(rows), CHUNK):
                 part = rows[start : start + CHUNK]
-                logits = self.network(torch.from_numpy(sequences(x, part, self.params.window)))
-                out[part] = torch.sigmoid(logits.double()).numpy()
+                padded = np.resize(part, CHUNK)
+                logits = self.network(torch.from_numpy(sequences(x, padded, self.params.window)))
+                out[part] = torch.sigmoid(logits.double()).numpy()[: len(part)]
         return out
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
@@ -145,9 +150,7 @@ def standardised(
     return np.clip(x, -CLIP, CLIP).astype(np.float32)
 
 
-def whole_windows(
-    features: pd.DataFrame, x: NDArray[np.float32], window: int
-) -> NDArray[np.int64]:
+def whole_windows(features: pd.DataFrame, x: NDArray[np.float32], window: int) -> NDArray[np.int64]:
     """Rows whose last `window` rows are of the same symbol and without NaN."""
     symbols = features["symbol"].to_numpy(dtype="U")
     broken = ~np.isfinite(x).all(axis=1)
@@ -159,11 +162,10 @@ def whole_windows(
     return np.flatnonzero(n - np.maximum(start, after_gap) + 1 >= window).astype(np.int64)
 
 
-def sequences(
-    x: NDArray[np.float32], rows: NDArray[np.int64], window: int
-) -> NDArray[np.float32]:
+def sequences(x: NDArray[np.float32], rows: NDArray[np.int64], window: int) -> NDArray[np.float32]:
     """Windows that end at `rows`, shape (len(rows), window, columns)."""
-    return x[rows[:, None] + np.arange(1 - window, 1)]
+    windows: NDArray[np.float32] = x[rows[:, None] + np.arange(1 - window, 1)]
+    return windows
 
 
 def fit_recurrent(

@@ -18,9 +18,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybridnb.canonical import plain, sha256
+from hybridnb.learning.params import LearningParams
 from hybridnb.learning.predictors import Fitted, fit, load
 from hybridnb.metrics import log_loss
-from hybridnb.learning.params import LearningParams
 from hybridnb.splits import Fold, walk_forward
 
 Floats = NDArray[np.float64]
@@ -34,8 +34,9 @@ class OutOfFold:
     Attributes
     ----------
     raw : ndarray, shape (rows,)
-        The output of the fold's model that never saw the row; NaN before the first test. Rows
-        without a known label come from the final model.
+        The output of the fold's model that never saw the row; NaN before the first test.
+        Sessions after the last known label come from the final model, whose training labels
+        end at the last session: figures of merit must leave these `horizon` sessions out.
     model : Fitted
         Fitted on every labelled row.
     folds : DataFrame
@@ -71,7 +72,8 @@ def out_of_fold(
     labels : ndarray, shape (rows,)
         NaN where the outcome isn't known.
     horizon : int
-        Sessions that a label looks ahead: the least purge.
+        Bars of the symbol that a label looks ahead: the least purge. A row is trained on only
+        if its label was known before the fold's test, so that a symbol's gaps leak nothing.
     checkpoint : Path or None
         Folder for finished folds.
     """
@@ -90,26 +92,31 @@ def out_of_fold(
     kept = _Kept(checkpoint, sha256([key, which, horizon, seed, family]))
 
     def fitted(name: str, rows: NDArray[np.bool_]) -> Fitted:
-        return kept.get(name) or kept.put(
-            name,
-            fit(
-                features, labels, rows, params=params, which=which, family=family, seed=seed, say=say
-            ),
-        )
+        if (done := kept.get(name)) is not None:
+            return done
+        choice: dict[str, Any] = {"params": params, "which": which, "family": family}
+        return kept.put(name, fit(features, labels, rows, seed=seed, say=say, **choice))
 
+    at = at - first
+    known_at = _known_at(features, at, horizon)
     raw, table = np.full(len(features), np.nan), []
     for n, fold in enumerate(folds, 1):
-        model = fitted(f"fold-{n}", at - first < fold.train_end)
-        test = (at - first >= fold.test_start) & (at - first < fold.test_end)
+        model = fitted(f"fold-{n}", (at < fold.train_end) & (known_at < fold.test_start))
+        test = (at >= fold.test_start) & (at < fold.test_end)
         raw[test] = model.predict(features)[test]
         table.append(_row(n, fold, sessions[first:], raw[test], labels[test]))
         say(f"  fold {n} of {len(folds)}: {table[-1]['rows']} rows, {_words(table[-1])}")
     final = fitted("final", np.isfinite(labels))
-    late = ~np.isfinite(labels)
-    late &= at - first >= (folds[0].test_start if folds else 0)
+    late = at > at[np.isfinite(labels)].max(initial=-first)
     if late.any():
         raw[late] = final.predict(features)[late]
     return OutOfFold(raw, final, pd.DataFrame(table), final.losses)
+
+
+def _known_at(features: pd.DataFrame, at: NDArray[np.int64], horizon: int) -> Floats:
+    """Position of the session in which each row's label becomes known; NaN: not yet."""
+    symbols = features["symbol"].to_numpy()
+    return pd.Series(at, dtype=np.float64).groupby(symbols).shift(-horizon).to_numpy()
 
 
 def _content(features: pd.DataFrame, labels: Floats) -> str:
@@ -119,9 +126,7 @@ def _content(features: pd.DataFrame, labels: Floats) -> str:
     return sha256([sha256(values), sha256("\n".join(keys)), sha256(labels.tobytes())])
 
 
-def _row(
-    n: int, fold: Fold, sessions: NDArray[Any], raw: Floats, labels: Floats
-) -> dict[str, Any]:
+def _row(n: int, fold: Fold, sessions: NDArray[Any], raw: Floats, labels: Floats) -> dict[str, Any]:
     known = np.isfinite(raw) & np.isfinite(labels)
     y = labels[known]
     rate = np.full(len(y), y.mean() if len(y) else np.nan)

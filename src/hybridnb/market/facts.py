@@ -5,6 +5,8 @@ Row t uses sessions up to t and none later.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -32,7 +34,7 @@ def facts(market: MarketData) -> pd.DataFrame:
     """
     closes = market.bars.pivot(index="session", columns="symbol", values="close")
     level = market.index.reindex(closes.index).ffill()
-    moves = np.log(level).diff()
+    moves = level.map(math.log).diff()
     volatility = moves.rolling(WINDOW).std()
     before = volatility.shift(1).rolling(HISTORY, min_periods=LEAST)
     correlation = pd.Series(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,7 +61,7 @@ def read_headlines(path: Path) -> pd.DataFrame:
 
 def _moment(stamp: object) -> pd.Timestamp | None:
     try:
-        found = pd.Timestamp(stamp)  # type: ignore[arg-type]
+        found: Any = pd.Timestamp(stamp)  # type: ignore[arg-type]
     except (ValueError, TypeError):
         return None
     return None if found is pd.NaT or found.tzinfo is None else found.tz_convert("UTC")
@@ -91,8 +92,8 @@ def sentiment(
     compound = np.array([score(text)["compound"] for text in known["text"]])
     rows = [
         (symbol, sessions[i], value)
-        for symbol, start, value in zip(known["symbol"], first, compound, strict=True)
+        for symbol, start, value in zip(known["symbol"], first.tolist(), compound, strict=True)
         for i in range(start, min(start + SESSIONS, len(sessions)))
     ]
     frame = pd.DataFrame(rows, columns=["symbol", "session", "sentiment"])
-    return frame.groupby(["symbol", "session"], as_index=False)["sentiment"].mean()
+    return frame.groupby(["symbol", "session"])["sentiment"].mean().reset_index()

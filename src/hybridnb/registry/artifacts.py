@@ -34,7 +34,10 @@ def seal(folder: Path, files: Mapping[str, bytes], meta: Mapping[str, Any]) -> s
     Refused
         When the folder holds something else.
     """
-    manifest = {"files": {n: sha256(data) for n, data in sorted(files.items())}, "meta": plain(meta)}
+    manifest = {
+        "files": {n: sha256(data) for n, data in sorted(files.items())},
+        "meta": plain(meta),
+    }
     text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     if folder.exists():
         if (folder / MANIFEST).is_file() and (folder / MANIFEST).read_text("utf-8") == text:
