@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 # Before anything imports NumPy or torch: results must not depend on the number of cores.
@@ -29,17 +28,18 @@ settings.register_profile("full", settings.get_profile("small"), max_examples=10
 settings.load_profile("full" if EVIDENCE else "small")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _session_home() -> Iterator[None]:
-    """Kernels that outlive one test, and code run while tests are collected, see no real home."""
-    with tempfile.TemporaryDirectory(prefix="hybridnb-home-") as folder:
-        before = os.environ.get("HYBRIDNB_HOME")
-        os.environ["HYBRIDNB_HOME"] = folder
-        yield
-        if before is None:
-            del os.environ["HYBRIDNB_HOME"]
-        else:
-            os.environ["HYBRIDNB_HOME"] = before
+HOME_KEY = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Notebook cells, and what runs while tests are collected, see no real home either."""
+    config.stash[HOME_KEY] = tempfile.TemporaryDirectory(prefix="hybridnb-home-")
+    os.environ["HYBRIDNB_HOME"] = config.stash[HOME_KEY].name
+    os.environ["HYBRIDNB_REPORTS"] = str(Path(config.stash[HOME_KEY].name) / "reports")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[HOME_KEY].cleanup()
 
 
 @pytest.fixture(autouse=True)

@@ -23,8 +23,9 @@ _NORMAL = NormalDist()
 def sharpe(returns: ArrayLike, *, per_year: int = YEAR) -> float:
     """Annualised mean over standard deviation of periodic returns; NaN without variation."""
     r = _whole(returns)
-    deviation = float(r.std(ddof=1)) if len(r) > 1 else 0.0
-    return float(r.mean()) / deviation * math.sqrt(per_year) if deviation > 0.0 else math.nan
+    if not _varies(r):
+        return math.nan
+    return float(r.mean()) / float(r.std(ddof=1)) * math.sqrt(per_year)
 
 
 def annual_volatility(returns: ArrayLike, *, per_year: int = YEAR) -> float:
@@ -71,28 +72,45 @@ def longest_losing_run(pnl: ArrayLike) -> int:
 def losing_run_limit(n: int, win_rate: float, *, quantile: float = 0.99, least: int = 5) -> int:
     """The longest losing run that chance explains: `quantile` of its exact distribution.
 
-    The chance that n independent trades hold no run of k losses follows the recursion over the
-    length of the run at hand.
-
     Parameters
     ----------
     n : int
-        Trades.
+        Trades, taken as independent.
     win_rate : float
-        In [0, 1].
+        In [0, 1]; a ValueError elsewhere and for NaN.
+
+    Returns
+    -------
+    int
+        At least `least`.
     """
-    loss = 1.0 - win_rate
-    for k in range(least, n + 1):
-        # state[j]: chance of a run of j losses at hand and none of k + 1 so far.
-        state = np.zeros(k + 1)
-        state[0] = 1.0
-        for _ in range(n):
-            alive = float(state.sum())
-            state[1:] = loss * state[:-1]
-            state[0] = win_rate * alive
-        if float(state.sum()) >= quantile:
-            return k
-    return max(least, n)
+    if n < 0 or not 0.0 <= win_rate <= 1.0:
+        raise ValueError("n ≥ 0 trades and a win rate in [0, 1]")
+    low, high = least, max(least, n)
+    while low < high:
+        middle = (low + high) // 2
+        if _no_longer_run(n, middle, 1.0 - win_rate) >= quantile:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _no_longer_run(n: int, k: int, loss: float) -> float:
+    """Chance that n trades hold no run of more than k losses.
+
+    With m = k + 1, the first such run ends at trade i where a win (or the start) precedes its m
+    losses and none came before: a[i] = a[i−1] − (1 − loss)·loss^m·a[i−m−1], a[m] = 1 − loss^m
+    (Feller, An Introduction to Probability Theory, vol. 1, XIII.7).
+    """
+    m = k + 1
+    if n < m:
+        return 1.0
+    chance = [1.0] * m + [1.0 - loss**m]
+    first = (1.0 - loss) * loss**m
+    for i in range(m + 1, n + 1):
+        chance.append(chance[i - 1] - first * chance[i - m - 1])
+    return chance[n]
 
 
 def brier(y: ArrayLike, p: ArrayLike) -> float:
@@ -170,9 +188,17 @@ def psi(expected: ArrayLike, actual: ArrayLike, *, floor: float = 1e-4) -> float
 def psi_samples(
     reference: ArrayLike, current: ArrayLike, *, bins: int = 10, floor: float = 1e-4
 ) -> float:
-    """PSI over quantile bins of the reference whose outer bins are open."""
+    """PSI over quantile bins of the reference whose outer bins are open.
+
+    A value so common that quantiles coincide at it has a bin of its own, so that a move off it
+    shows. A ValueError for an empty sample.
+    """
     ref, cur = _whole(reference), _whole(current)
-    edges = np.unique(np.quantile(ref, np.linspace(0.0, 1.0, bins + 1)[1:-1]))
+    if len(ref) == 0 or len(cur) == 0:
+        raise ValueError("PSI needs rows on both sides")
+    inner = np.quantile(ref, np.linspace(0.0, 1.0, bins + 1)[1:-1])
+    common = inner[1:][inner[1:] == inner[:-1]]
+    edges = np.unique(np.concatenate([inner, np.nextafter(common, np.inf)]))
     shares = [
         np.bincount(np.searchsorted(edges, s, side="right"), minlength=len(edges) + 1) / len(s)
         for s in (ref, cur)
@@ -240,12 +266,12 @@ def dsr(
 
 
 def moments(returns: ArrayLike) -> tuple[float, float]:
-    """Skewness and raw kurtosis; NaN without variation."""
+    """Skewness and raw kurtosis (3 for a normal); NaN without variation."""
     r = _whole(returns)
-    centred = r - r.mean() if len(r) else r
-    variance = float((centred**2).mean()) if len(r) else 0.0
-    if variance <= 0.0:
+    if not _varies(r):
         return math.nan, math.nan
+    centred = r - r.mean()
+    variance = float((centred**2).mean())
     return float((centred**3).mean()) / variance**1.5, float((centred**4).mean()) / variance**2
 
 
@@ -257,8 +283,15 @@ def _whole(values: ArrayLike) -> Floats:
     return out
 
 
+def _varies(values: Floats) -> bool:
+    """Whether values differ by more than rounding: a constant's deviation isn't exactly 0."""
+    return len(values) > 1 and float(np.ptp(values)) > 1e-12 * float(np.abs(values).max())
+
+
 def _pair(y: ArrayLike, p: ArrayLike) -> tuple[Floats, Floats]:
     outcome, chance = _whole(y), _whole(p)
     if len(outcome) != len(chance) or len(outcome) == 0:
         raise ValueError("outcomes and probabilities must be of one length, at least 1")
+    if min(outcome.min(), chance.min()) < 0.0 or max(outcome.max(), chance.max()) > 1.0:
+        raise ValueError("outcomes and probabilities lie in [0, 1]")
     return outcome, chance

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Fold:
 
 
 def walk_forward(
-    sessions: int, *, splits: int, purge: int, embargo: float, min_train: int
+    sessions: int, *, splits: int = 5, purge: int, embargo: float = 0.01, min_train: int
 ) -> list[Fold]:
     """Folds whose tests are disjoint, in order, and end with the last session.
 
@@ -55,6 +56,4 @@ def walk_forward(
     if sessions - first < splits:
         return []
     bounds = [first + (sessions - first) * k // splits for k in range(splits + 1)]
-    return [
-        Fold(start - apart, start, end) for start, end in zip(bounds[:-1], bounds[1:], strict=True)
-    ]
+    return [Fold(start - apart, start, end) for start, end in pairwise(bounds)]

@@ -132,7 +132,7 @@ def test_drawings_stand_inline_with_ids_of_their_own() -> None:
     "inside",
     [
         "<script>alert(1)</script>",
-        "<foreignObject><body xmlns='http://www.w3.org/1999/xhtml'><img src='x'/></body></foreignObject>",
+        "<foreignObject><p xmlns='http://www.w3.org/1999/xhtml' onclick='a()'/></foreignObject>",
         "<rect onload='alert(1)'/>",
         "<image href='http://out.example/a.png'/>",
         "<rect style='fill: url(http://out.example/#a)'/>",

@@ -173,6 +173,24 @@ class Lab:
         blend = self.context.settings.policy.blend
         return figures.scores(views.decisions(self.traded.rows), buy=blend.buy, sell=blend.sell)
 
+    def decisions(self) -> pd.DataFrame:
+        """Every decision in one line; the day's page and `explain` have every term."""
+        shown = ["symbol", "bucket", "action", "score", "p_short", "p_mid", "rl", "confidence"]
+        shown += ["size_pre", "capped", "size_post_risk", "bound", "refused"]
+        return views.decisions(self.traded.rows)[shown].round(4)
+
+    def orders(self) -> pd.DataFrame:
+        """Every order with the state it ended in."""
+        return views.orders(self.traded.rows).astype(object).fillna("–")
+
+    def fills(self) -> pd.DataFrame:
+        """Executions with their costs."""
+        return views.fills(self.traded.rows).round(4)
+
+    def refusals(self) -> pd.DataFrame:
+        """Why entries were refused, or would have been."""
+        return views.refusals(self.traded.rows)
+
     def usage(self) -> figures.Picture:
         """Bucket exposure after the session, against the limits of its mode."""
         return figures.usage(**self._usage())

@@ -36,14 +36,14 @@ def conviction(keys: pd.DataFrame, raw: Floats, *, min_history: int = 60) -> Flo
     sessions = keys["session"].to_numpy("datetime64[D]")[known]
     order = np.argsort(sessions, kind="stable")
     known, sessions = known[order], sessions[order]
-    starts = np.flatnonzero(np.r_[len(known) > 0, sessions[1:] != sessions[:-1]])
+    ends = np.flatnonzero(sessions[1:] != sessions[:-1]) + 1
     history = np.empty(0)
-    for a, b in zip(starts, [*starts[1:], len(known)], strict=True):
-        values = raw[known[a:b]]
+    for rows in np.split(known, ends):
+        values = raw[rows]
         if len(history) >= min_history:
             below = np.searchsorted(history, values, side="left")
             upto = np.searchsorted(history, values, side="right")
-            out[known[a:b]] = (below + upto) / 2.0 / len(history)
+            out[rows] = (below + upto) / 2.0 / len(history)
         fresh = np.sort(values)
         history = np.insert(history, np.searchsorted(history, fresh), fresh)
     return out

@@ -116,7 +116,7 @@ def out_of_fold(
 def _known_at(features: pd.DataFrame, at: NDArray[np.int64], horizon: int) -> Floats:
     """Position of the session in which each row's label becomes known; NaN: not yet."""
     symbols = features["symbol"].to_numpy()
-    return pd.Series(at, dtype=np.float64).groupby(symbols).shift(-horizon).to_numpy()
+    return pd.Series(at).groupby(symbols).shift(-horizon).to_numpy(np.float64)
 
 
 def _content(features: pd.DataFrame, labels: Floats) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hybridnb.domain import Basis, Instrument
+from hybridnb.market import calendar as exchange
 from hybridnb.market.quality import Locate, assess
 from hybridnb.ports import MarketData
 
@@ -100,10 +101,19 @@ def equal_weighted(bars: pd.DataFrame) -> pd.Series[float]:
 
 
 def until(market: MarketData, session: pd.Timestamp) -> MarketData:
-    """The market as it was known at a session's close: nothing later is in it.
+    """The market as it was known at a session's close: no later bar, level or headline.
 
-    Headlines stay whole: each is read as of its own `available_at`.
+    Findings and exclusions stay as loaded: they say which names the whole file lets anyone trade.
+
+    Parameters
+    ----------
+    session : Timestamp
+        A session of the market's calendar.
     """
     bars = market.bars[market.bars["session"] <= session].reset_index(drop=True)
     index = market.index[market.index.index <= session]
-    return replace(market, bars=bars, index=index, digest=digest(bars))
+    headlines = market.headlines
+    if headlines is not None:
+        known = headlines["available_at"] <= exchange.closes_at(market.calendar, session)
+        headlines = headlines[known].reset_index(drop=True)
+    return replace(market, bars=bars, index=index, headlines=headlines, digest=digest(bars))

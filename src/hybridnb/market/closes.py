@@ -20,7 +20,11 @@ CALENDAR, CURRENCY = "XNYS", "USD"
 def load(request: FeedRequest) -> MarketData:
     """Read and check."""
     closes = _wide("sp500_dataset.csv.gz")
-    raw = closes.rename_axis(index="date").reset_index().melt("date", var_name="symbol", value_name="close")
+    raw = (
+        closes.rename_axis(index="date")
+        .reset_index()
+        .melt("date", var_name="symbol", value_name="close")
+    )
     for name in PRICES:
         raw[name] = raw["close"]
     checked = check_bars(

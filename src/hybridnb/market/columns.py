@@ -182,7 +182,7 @@ def _at(moments: pd.Series[Any], exchange_zone: str) -> pd.Series[Any]:
 def _known(zone: str) -> None:
     try:
         ZoneInfo(zone)
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):  # unknown, malformed, a folder of zones
         raise UsageError(
             f"{zone!r} is no time zone", remedy="Name an IANA zone, such as America/Toronto."
         ) from None

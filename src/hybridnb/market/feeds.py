@@ -27,7 +27,7 @@ class FeedRequest:
     calendar: str | None = None
     zone: str | None = None
     currency: str | None = None
-    lists: Lists = Lists()
+    lists: Lists = field(default_factory=Lists)
     sip_symbol: str = ""
     symbols: Mapping[str, SymbolParams] = field(default_factory=dict)
 
@@ -82,10 +82,6 @@ def load_feed(
     if name not in known:
         raise UsageError(
             f"there is no feed {name!r}", remedy=f"Take one of: {', '.join(sorted(known))}."
-        )
-    if name == "folder" and data is None:
-        raise UsageError(
-            "the feed folder needs bars", remedy="Give --data a CSV or Parquet file, or a folder."
         )
     if name in BUILT_IN and name != "folder" and data is not None:
         raise UsageError(f"the feed {name} takes no --data", remedy="Use --feed folder with it.")

@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 
 from hybridnb.domain import Bucket
-from hybridnb.errors import Breach, InputError
+from hybridnb.errors import Breach, InputError, UsageError
 from hybridnb.market.assemble import assemble
 from hybridnb.market.columns import as_text, role
 from hybridnb.market.contracts import check_bars
 from hybridnb.market.feeds import FeedRequest
 from hybridnb.market.instruments import instruments
-from hybridnb.market.tables import RawTable, read_table, table_paths
+from hybridnb.market.tables import KEPT, RawTable, read_table, table_paths
 from hybridnb.ports import BAR_COLUMNS, MarketData
 
 CANADIAN = (".TO", ".V")
@@ -52,13 +52,17 @@ def load(request: FeedRequest) -> MarketData:
         File, row and rule of what is broken.
     Missing
         When nothing is there.
+    UsageError
+        Without `data`, or when the calendar is none whose currency is known and none is given.
     """
     if request.data is None:
-        raise ValueError("the folder feed needs data")
+        raise UsageError(
+            "the feed folder needs bars", remedy="Give --data a CSV or Parquet file, or a folder."
+        )
     tables = [read_table(path) for path in table_paths(request.data)]
     symbols = _symbols(tables)
     calendar = request.calendar or _calendar(symbols)
-    currency = request.currency or CURRENCIES.get(calendar, "USD")
+    currency = request.currency or _currency(calendar)
     found = _together(tables, request, calendar=calendar, currency=currency)
     return assemble(
         found.bars,
@@ -73,7 +77,7 @@ def load(request: FeedRequest) -> MarketData:
             given=request.symbols,
             default=Bucket.UNKNOWN,
         ),
-        source=request.data.name,
+        source=request.data.name or str(request.data),
         notes=found.notes,
         locate=found.locate,
         jumps_refuse=True,
@@ -114,14 +118,19 @@ def _together(
 
 def _refuse_repeats(found: _Bars) -> None:
     twice = np.flatnonzero(found.bars.duplicated(["symbol", "session"]).to_numpy())
-    if len(twice):
-        shown = found.bars.iloc[twice]
-        raise InputError(
-            [
-                Breach(*found.locate(int(i)), "duplicate key", f"{symbol} {session:%Y-%m-%d}")
-                for i, symbol, session in zip(twice, shown["symbol"], shown["session"], strict=True)
-            ][:1000]
-        )
+    if not len(twice):
+        return
+    breaches = []
+    for i in twice[: KEPT - 1].tolist():
+        symbol, session = found.bars.loc[i, "symbol"], found.bars.loc[i, "session"]
+        # Each file holds a bar once, so the row before is the same bar in an earlier file.
+        there, row = found.locate(i - 1)
+        detail = f"{symbol} {session:%Y-%m-%d} stands in {there}, row {row} already"
+        breaches.append(Breach(*found.locate(i), "duplicate key", detail))
+    if len(twice) >= KEPT:
+        file, _ = found.locate(int(twice[0]))
+        breaches.append(Breach(file, None, "duplicate key", f"{len(twice)} rows in all"))
+    raise InputError(breaches)
 
 
 def _has_symbols(table: RawTable) -> bool:
@@ -148,10 +157,23 @@ def _calendar(symbols: set[str]) -> str:
     return "XTSE" if 2 * canadian >= len(symbols) else "XNYS"
 
 
+def _currency(calendar: str) -> str:
+    if calendar not in CURRENCIES:
+        raise UsageError(
+            f"the currency of {calendar} is unknown", remedy="Name it, for instance --currency USD."
+        )
+    return CURRENCIES[calendar]
+
+
 def ingest(
     path: Path, *, calendar: str | None, zone: str | None, currency: str | None, store: Path
 ) -> dict[str, Any]:
     """Check bars and keep a copy named by its digest; the same bars are stored once.
+
+    Parameters
+    ----------
+    store : Path
+        Folder of the copies, made if absent.
 
     Returns
     -------
@@ -164,11 +186,9 @@ def ingest(
         When a contract is broken; nothing was stored.
     """
     market = load(FeedRequest(data=path, calendar=calendar, zone=zone, currency=currency))
-    target = store / f"{market.calendar}-{market.digest[:16]}.parquet"
-    if not target.is_file():
-        fresh = target.with_suffix(f".{os.getpid()}")
-        market.bars[list(BAR_COLUMNS)].to_parquet(fresh, index=False)
-        fresh.replace(target)
+    # "24/7" is a calendar too, and no folder.
+    target = store / f"{market.calendar.replace('/', '-')}-{market.digest[:16]}.parquet"
+    _keep(market.bars, target)
     sessions = market.bars["session"]
     return {
         "rows": len(market.bars),
@@ -183,3 +203,19 @@ def ingest(
         "excluded": dict(market.excluded),
         "notes": list(market.notes),
     }
+
+
+def _keep(bars: pd.DataFrame, target: Path) -> None:
+    """Write bars whole or not at all; what is there already is the same by its name."""
+    if target.is_file():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_suffix(f".{os.getpid()}")
+    try:
+        with fresh.open("wb") as file:
+            bars[list(BAR_COLUMNS)].to_parquet(file, index=False)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(target)
+    finally:
+        fresh.unlink(missing_ok=True)

@@ -52,19 +52,20 @@ class Truth:
     value_penny: float = 1.5e6
 
 
-def planted_truth(seed: int, sessions: int) -> pd.DataFrame:
-    """The hidden states: 1 up, −1 down; one row a session, one column a symbol.
+def planted_truth(seed: int) -> pd.DataFrame:
+    """The hidden states: 1 up, −1 down; indexed by session, one column a symbol.
 
     The state of session t sets the drift of session t.
     """
+    sessions = exchange.sessions(CALENDAR, FIRST, LAST)
     rng = np.random.default_rng([seed, 0])
     truth = Truth()
-    turns = rng.random((sessions, len(SYMBOLS))) > truth.stay
+    turns = rng.random((len(sessions), len(SYMBOLS))) > truth.stay
     first = np.where(rng.random(len(SYMBOLS)) < 0.5, 1, -1)
     states = first * np.where(np.cumsum(turns, axis=0) % 2 == 0, 1, -1)
     rising = [SYMBOLS.index(s) for s in RISING]
     states[-truth.open_trend :, rising] = 1
-    return pd.DataFrame(states, columns=list(SYMBOLS))
+    return pd.DataFrame(states, index=sessions, columns=list(SYMBOLS))
 
 
 def load(request: FeedRequest) -> MarketData:
@@ -94,7 +95,7 @@ def load(request: FeedRequest) -> MarketData:
 def _simulated(seed: int, sessions: pd.DatetimeIndex) -> pd.DataFrame:
     rng, truth = np.random.default_rng([seed, 1]), Truth()
     t, n = len(sessions), len(SYMBOLS)
-    states = planted_truth(seed, t).to_numpy(np.float64)
+    states = planted_truth(seed).to_numpy(np.float64)
     penny = np.array([s in PENNY for s in SYMBOLS])
     noise = np.where(penny, truth.noise_penny, truth.noise_core)
     common = truth.market * rng.standard_normal((t, 1))

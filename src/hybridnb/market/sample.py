@@ -66,4 +66,4 @@ def _adjusted(raw: pd.DataFrame) -> pd.DataFrame:
 def _index(bars: pd.DataFrame) -> pd.Series[float]:
     level = pd.read_csv(packaged("arch", "data/sp500/sp500.csv.gz"), index_col=0, parse_dates=True)
     sessions = pd.DatetimeIndex(sorted(bars["session"].unique()))
-    return level["Adj Close"].reindex(sessions).ffill().bfill().rename("index").astype(float)
+    return level["Adj Close"].reindex(sessions).ffill().rename("index").astype(float)

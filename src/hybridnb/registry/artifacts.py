@@ -33,11 +33,14 @@ def seal(folder: Path, files: Mapping[str, bytes], meta: Mapping[str, Any]) -> s
     ------
     Refused
         When the folder holds something else.
+    ValueError
+        When a file's name is no plain name, or the manifest's.
     """
-    manifest = {
-        "files": {n: sha256(data) for n, data in sorted(files.items())},
-        "meta": plain(meta),
-    }
+    if strange := [name for name in files if not _plain_name(name)]:
+        raise ValueError(f"not the name of a sealed file: {strange[0]!r}")
+    digests = {name: sha256(data) for name, data in sorted(files.items())}
+    manifest = {"files": digests, "meta": plain(meta)}
+    manifest["digest"] = _digest(manifest)
     text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     if folder.exists():
         if (folder / MANIFEST).is_file() and (folder / MANIFEST).read_text("utf-8") == text:
@@ -49,10 +52,19 @@ def seal(folder: Path, files: Mapping[str, bytes], meta: Mapping[str, Any]) -> s
     try:
         for name, data in {**files, MANIFEST: text.encode()}.items():
             _durable(fresh / name, data)
-        os.replace(fresh, folder)
+        fresh.replace(folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return sha256(text)
+
+
+def _plain_name(name: str) -> bool:
+    return name == Path(name).name and name not in ("", "..", MANIFEST)
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    """Of the manifest without its own digest, so that a changed meta is found too."""
+    return sha256({"files": manifest["files"], "meta": manifest["meta"]})
 
 
 def _durable(path: Path, data: bytes) -> None:
@@ -70,7 +82,7 @@ def open_sealed(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     Missing
         When there is no such folder.
     InputError
-        When a file was changed, is missing, or the manifest can't be read.
+        When a file or the manifest was changed, or a file is missing or was added.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -79,14 +91,21 @@ def open_sealed(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         expected, meta = dict(manifest["files"]), dict(manifest["meta"])
+        whole = manifest["digest"] == _digest(manifest)
     except (ValueError, KeyError, TypeError) as error:
         breach = Breach(str(path), None, "manifest", f"can't be read: {error}")
         raise InputError([breach], remedy=remedy) from None
-    files, broken = {}, []
+    if not whole:
+        raise InputError([Breach(str(path), None, "digest", "was changed")], remedy=remedy)
+    files: dict[str, bytes] = {}
+    broken = [
+        Breach(str(folder / extra), None, "files", "is not among the sealed ones")
+        for extra in sorted({p.name for p in folder.iterdir()} - {*expected, MANIFEST})
+    ]
     for name, digest in expected.items():
         part = folder / name
         files[name] = part.read_bytes() if part.is_file() else b""
-        if sha256(files[name]) != digest:
+        if not part.is_file() or sha256(files[name]) != digest:
             broken.append(Breach(str(part), None, "digest", "differs from the sealed one"))
     if broken:
         raise InputError(broken, remedy=remedy)

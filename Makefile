@@ -1,0 +1,58 @@
+# `make day` and `make test` need Python 3.11 or later and nothing else; the rest is installed here.
+PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13,$(shell command -v python$(v) 2>/dev/null)) $(shell command -v python3 2>/dev/null))
+BIN := .venv/bin
+READY := .venv/.ready
+EXTRAS := test,postgres
+
+.PHONY: day test evidence lint format constraints clean
+.DELETE_ON_ERROR:
+
+day: $(READY)
+	$(BIN)/hybridnb day
+
+test: $(READY)
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests
+	@if ls tests/notebooks/*.ipynb >/dev/null 2>&1; then \
+		echo "$(BIN)/python -m pytest --nbval tests/notebooks"; \
+		$(BIN)/python -m pytest --nbval --nbval-current-env tests/notebooks; fi
+
+evidence: $(READY)
+	HYBRIDNB_EVIDENCE=1 $(BIN)/python -m pytest tests
+
+lint: $(READY)
+	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests
+	$(BIN)/mypy
+
+# Resolves every requirement anew, without the old pins, in a folder of its own.
+constraints:
+	@$(call need_python)
+	rm -rf .venv-fresh
+	$(PYTHON) -m venv .venv-fresh
+	.venv-fresh/bin/python -m pip install --quiet --disable-pip-version-check --no-compile ".[$(EXTRAS)]"
+	.venv-fresh/bin/python -m pip freeze --exclude hybridnb \
+		| grep -v -e '^-e' -e '^#' -e ' @ ' | sed 's/+cpu$$//' > constraints.txt
+	rm -rf .venv-fresh
+
+clean:
+	rm -rf .venv .venv-fresh dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+define need_python
+{ test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; } \
+	|| { echo "hybridnb needs Python 3.11 or later, and found: $(or $(PYTHON),none)." >&2; \
+	     echo "Install it, or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+endef
+
+# An installation that was cut short leaves no stamp and is done again.
+$(READY): pyproject.toml constraints.txt
+	@$(call need_python)
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
+		-c constraints.txt -e ".[$(EXTRAS)]"
+	$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true  # some packages ship templates
+	$(BIN)/python -m ipykernel install --sys-prefix --name hybridnb --display-name hybridnb
+	touch $(READY)
