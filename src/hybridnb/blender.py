@@ -1,8 +1,8 @@
-"""The blend: three views of a symbol become one score in [0, 1], up is 1 (chapter 01).
+"""The blend: three views of a symbol become one score in [0, 1], up is 1.
 
 Two forms of one formula. `blend` takes floats, `blend_arrays` takes columns; both do the same
 operations (+ − × ÷ min max) in the same order, so that they agree to the last bit. A missing
-probability is NaN; the weights of the others are renormalised (D1).
+probability is NaN; the weights of the others are renormalised.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Score(NamedTuple):
 
 
 def sigmoid(hint: float) -> float:
-    """Logistic function of a size hint; a hint of 0 is 0.5 (D1). NaN stays NaN."""
+    """Logistic function of a size hint; a hint of 0 is 0.5. NaN stays NaN."""
     if hint >= 0:
         return 1.0 / (1.0 + math.exp(-hint))
     e = math.exp(hint)

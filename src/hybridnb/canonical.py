@@ -56,10 +56,13 @@ def plain(value: Any) -> Any:
             return [plain(v) for v in value.tolist()]
         case list() | tuple():
             return [plain(v) for v in value]
-        case _ if dataclasses.is_dataclass(value):
-            fields = dataclasses.fields(value)
-            return {f.name: plain(getattr(value, f.name)) for f in fields}
-    raise ValueError(f"{type(value).__name__} has no canonical form")
+    return _record(value)
+
+
+def _record(value: Any) -> dict[str, Any]:
+    if not dataclasses.is_dataclass(value):
+        raise ValueError(f"{type(value).__name__} has no canonical form")
+    return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
 
 
 def _number(value: float) -> float | None:

@@ -1,4 +1,4 @@
-"""The hard clamps: the last word on every size. They only shrink (chapter 01, Hard clamps).
+"""The hard clamps: the last word on every size. They only shrink.
 
 Whatever ran before, the size that leaves here is at most the per-name cap, the room left in
 its bucket, the leverage room and, for F&O, the margin. An entry with any refusal is zero.
@@ -92,7 +92,7 @@ def state_refusals(
 
     In quarantine the mode is DEMO and its paper entries go on gathering evidence; the bit
     stops an entry in a live mode should one ever be asked for. No live mode trades without a
-    valid verdict (D25).
+    valid verdict.
     """
     bits = 0
     if killed:

@@ -1,4 +1,4 @@
-"""What trading costs: commission schedules and slippage (chapter 05, Costs).
+"""What trading costs: commission schedules and slippage.
 
 Amounts are exact integers of 1/10,000 of the account's currency; slippage is computed in basis
 points (floats: a statistic) and rounded against the trader when it becomes a price.
@@ -21,7 +21,7 @@ class Tier(NamedTuple):
     taker: float
 
 
-# Spot crypto schedule (chapter 05). A negative maker fee is a rebate.
+# Spot crypto schedule. A negative maker fee is a rebate.
 TIERS = (
     Tier(0.0, 10.0, 10.0),
     Tier(50_000.0, 9.0, 10.0),

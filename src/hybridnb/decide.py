@@ -1,4 +1,4 @@
-"""The decision: blend → size → clamp, one pure function of its inputs (chapter 01).
+"""The decision: blend → size → clamp, one pure function of its inputs.
 
 `decide` runs it over a universe held in structured arrays, `decide_one` over one symbol with a
 context given by the caller; both share `size_row`, and every field agrees to the last bit.
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hybridnb.blender import blend, blend_arrays
 from hybridnb.clamps import FNO, Room, clamp
 from hybridnb.domain import Refusal, refusal_names
-from hybridnb.limits import BUCKETS, Limits
+from hybridnb.limits import Limits
 from hybridnb.sizing import cap_size, kelly, scale_size, tail_risk, wanted_size
 
 # One row a symbol. Probabilities and facts may be NaN (missing); `held` is the signed share of
@@ -53,10 +53,7 @@ _MARGIN, _REFUSED = 5, 6  # positions in domain.Bound after the four caps
 
 
 class Account(NamedTuple):
-    """What the book gives to every decision: equity in account units, shares of it otherwise.
-
-    `margin_available` is what margin may use; `crisis` is D21's condition.
-    """
+    """What the book gives to every decision; `margin_available` is a share of equity."""
 
     equity: float
     margin_available: float
@@ -93,9 +90,7 @@ def decide(
         `size_post_risk` is the signed target share of equity: for HOLD the share held, for a
         closing order 0. `refused` holds bits of `Refusal` for entries that are refused.
     """
-    out = np.zeros(len(rows), DECISION)
-    for name in ("quarter_kelly", "headroom", "var", "es", "heat"):
-        out[name] = np.nan
+    out = _blank(len(rows))
     blend_arrays(lim, rows, out)
     distance = np.where(np.isfinite(out["score"]), np.abs(out["score"] - 0.5), -1.0)
     held = rows["held"].copy()
@@ -132,12 +127,9 @@ def decide_one(
 
     Returns
     -------
-    record of DECISION
-        Its `rank` is 0.
+    record of DECISION, its `rank` 0
     """
-    dec = np.zeros(1, DECISION)[0]
-    for name in ("quarter_kelly", "headroom", "var", "es", "heat"):
-        dec[name] = np.nan
+    dec = _blank(1)[0]
     scored = blend(
         lim,
         p_short=float(row["p_short"]),
@@ -158,6 +150,13 @@ def decide_one(
     else:
         size_row(lim, account, row, dec, context, returns)
     return dec
+
+
+def _blank(n: int) -> NDArray[Any]:
+    out = np.zeros(n, DECISION)
+    for name in ("quarter_kelly", "headroom", "var", "es", "heat"):
+        out[name] = np.nan
+    return out
 
 
 def _closes(action: int, held: float) -> bool:
@@ -184,10 +183,7 @@ def context_of(
     """The book without name i, from present holdings and risks, shape (n,) each."""
     others = np.abs(held)
     others[i] = 0.0
-    bucket = 0.0
-    gross = 0.0
-    margin = 0.0
-    open_risk = 0.0
+    bucket = gross = margin = open_risk = 0.0
     book = np.zeros(returns.shape[0])
     for j in np.flatnonzero(others):
         gross += others[j]
@@ -266,9 +262,8 @@ def _own_refusals(lim: Limits, row: Any, dec: Any) -> int:
     bits = 0
     if dec["action"] < 0 and lim.allow_short == 0.0:
         bits |= Refusal.NO_SHORTS
-    if not (row["price"] > 0.0 and row["atr"] > 0.0 and row["annual_volatility"] >= 0.0):
-        bits |= Refusal.NOT_FINITE
-    if not bool(np.isfinite(row["price"] + row["atr"] + row["annual_volatility"])):
+    known = row["price"] > 0.0 and row["atr"] > 0.0 and row["annual_volatility"] >= 0.0
+    if not (known and np.isfinite(row["price"] + row["atr"] + row["annual_volatility"])):
         bits |= Refusal.NOT_FINITE
     if dec["confidence"] < lim.confidence_threshold:
         bits |= Refusal.LOW_CONFIDENCE
@@ -301,8 +296,3 @@ def _state(name: str, value: float, charged: float, words: tuple[str, str]) -> s
     if value != value:
         return f"{name}_unknown"
     return f"{name}_{words[0] if charged > 0.0 else words[1]}"
-
-
-def bucket_name(code: int) -> str:
-    """The bucket's name behind its code in arrays."""
-    return str(BUCKETS[code].value)

@@ -22,7 +22,7 @@ class Action(StrEnum):
 
 
 class Bucket(StrEnum):
-    """Exposure classes; codes in arrays are the positions in this list. SIP trades by sweep only."""
+    """Exposure classes; codes in arrays are the positions in this list."""
 
     PENNY = "PENNY"
     FNO = "FNO"
@@ -82,16 +82,8 @@ class OrderState(StrEnum):
     @property
     def open(self) -> bool:
         """True while the order can still fill; an unknown order is in flight until reconciled."""
-        return self in _OPEN
-
-
-_OPEN = {
-    OrderState.CREATED,
-    OrderState.SUBMITTED,
-    OrderState.ACCEPTED,
-    OrderState.PARTIALLY_FILLED,
-    OrderState.UNKNOWN,
-}
+        closed = (OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED)
+        return self not in closed
 
 
 class Leg(StrEnum):
@@ -169,7 +161,7 @@ def refusal_names(bits: int) -> tuple[str, ...]:
 
 
 class Status(StrEnum):
-    """Outcome of a gate. Missing evidence is not a pass (D25)."""
+    """Outcome of a gate. Missing evidence is not a pass."""
 
     PASS = "PASS"
     FAIL = "FAIL"
@@ -301,8 +293,3 @@ class Trade:
     model_version: str
     order_id: str
     decision_id: str
-
-
-def to_units(price: float) -> int:
-    """A price as an integer of 1/10,000, to the nearest, ties to even."""
-    return round(price * SCALE)

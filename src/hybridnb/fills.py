@@ -1,4 +1,4 @@
-"""The venue's rules: at which price and for how much an order fills in a bar (chapter 05).
+"""The venue's rules: at which price and for how much an order fills in a bar.
 
 Prices that gap through a level fill at the open; inside one bar the stop comes before the
 target, because the order of prices inside a bar isn't known. A bar that holds only a close

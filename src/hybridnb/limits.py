@@ -14,7 +14,7 @@ from hybridnb.policy import Policy
 BUCKETS = tuple(Bucket)
 CODE = {bucket: code for code, bucket in enumerate(BUCKETS)}
 
-# Share of every cap by mode (chapter 01, Trading modes): penny, F&O, core.
+# Share of every cap by mode: penny, F&O, core.
 MODE_CAPS: dict[Mode, tuple[float, float, float]] = {
     Mode.DEMO: (1.0, 1.0, 1.0),
     Mode.LIVE_MICRO: (0.25, 0.25, 0.25),

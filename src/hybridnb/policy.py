@@ -7,7 +7,7 @@ any number is another policy.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -19,16 +19,17 @@ P = TypeVar("P", bound="Params")
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
 
 
 class Params(BaseModel):
-    """Base of everything that strangers write: frozen, unknown keys refused."""
+    """Base of everything that strangers write: frozen, unknown keys, NaN, infinity refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Blend(Params):
-    """Weights, thresholds and penalties of the score (chapter 01)."""
+    """Weights, thresholds and penalties of the score."""
 
     weight_short: Share = Field(0.4, description="weight of p_short")
     weight_mid: Share = Field(0.3, description="weight of p_mid")
@@ -36,7 +37,7 @@ class Blend(Params):
     buy: Share = Field(0.67, description="score at or above which the action is BUY")
     sell: Share = Field(0.33, description="score at or below which the action is SELL")
     penalty_rule: Literal["subtract", "shrink"] = Field(
-        "subtract", description="subtract penalties, or pull the score toward 0.5 (D2)"
+        "subtract", description="subtract penalties, or pull the score toward 0.5"
     )
     volatility_penalty: Share = Field(0.15, description="penalty of a volatility spike")
     volatility_z: Finite = Field(2.0, description="volatility z above which it is a spike")
@@ -45,7 +46,7 @@ class Blend(Params):
     liquidity_penalty: Share = Field(0.05, description="penalty of low liquidity")
     liquidity: Share = Field(0.5, description="liquidity below which it is low")
     correlation_penalty: Share = Field(0.08, description="penalty of a correlation breakdown")
-    correlation: Finite = Field(0.4, description="average pairwise correlation below which (D40)")
+    correlation: Finite = Field(0.4, description="average pairwise correlation below which")
 
     @model_validator(mode="after")
     def _ordered(self) -> Blend:
@@ -57,7 +58,7 @@ class Blend(Params):
 
 
 class Sizing(Params):
-    """From a score to a share of equity (chapter 01, Sizing)."""
+    """From a score to a share of equity."""
 
     kelly_fraction: Share = Field(0.25, description="share of full Kelly")
     payoff: Positive = Field(2.5 / 1.8, description="target / stop distance, until measured")
@@ -69,9 +70,9 @@ class Sizing(Params):
     heat_limit: Positive = Field(
         0.8, description="open risk / the day's loss limit at which size is 0"
     )
-    crisis_factor: Share = Field(0.5, description="multiplier in a crisis regime (D21)")
+    crisis_factor: Share = Field(0.5, description="multiplier in a crisis regime")
     crisis_correlation: Finite = Field(0.8, description="average correlation that counts as crisis")
-    no_rl_factor: Share = Field(0.5, description="multiplier without an RL model (D1)")
+    no_rl_factor: Share = Field(0.5, description="multiplier without an RL model")
     min_order_value: float = Field(30.0, ge=0, description="account units below which: no order")
     max_leverage: float = Field(1.0, gt=0, le=2, description="gross / equity: 1 cash, 2 margin")
     allow_short: bool = Field(False, description="SELL may open a short")
@@ -79,7 +80,7 @@ class Sizing(Params):
 
 
 class Clamps(Params):
-    """Hard limits (chapter 01, Hard clamps); shares of equity unless said otherwise."""
+    """Hard limits; shares of equity unless said otherwise."""
 
     bucket_penny: Share = Field(0.02, description="gross limit of the penny bucket")
     bucket_fno: Share = Field(0.05, description="gross limit of the F&O bucket")
@@ -93,12 +94,12 @@ class Clamps(Params):
     @model_validator(mode="after")
     def _cash_stays(self) -> Clamps:
         if self.bucket_penny + self.bucket_fno + self.bucket_core > 1:
-            raise ValueError("the three buckets together at most 1 (D4)")
+            raise ValueError("the three buckets together at most 1")
         return self
 
 
 class Stops(Params):
-    """Protective levels in multiples of Wilder's ATR (chapter 01, Stops)."""
+    """Protective levels in multiples of Wilder's ATR."""
 
     atr_period: int = Field(14, ge=2, le=250, description="bars")
     initial: Positive = Field(1.8, description="initial stop, ATR from the entry")
@@ -108,24 +109,26 @@ class Stops(Params):
 
 
 class Risk(Params):
-    """Kill switch, quarantine, soft halt and protections (chapter 01)."""
+    """Kill switch, quarantine, soft halt and protections."""
 
     kill_day_pnl: float = Field(
-        -0.025, lt=0, ge=-1, description="day P&L that trips the switch (D5)"
+        -0.025, lt=0, ge=-1, description="day P&L that trips the switch"
     )
-    quarantine_kills: int = Field(3, ge=1, description="kill-switch sessions in the window (D6)")
+    quarantine_kills: int = Field(3, ge=1, description="kill-switch sessions in the window")
     quarantine_window: int = Field(10, ge=1, description="sessions")
     quarantine_sessions: int = Field(7, ge=1, description="sessions in demo")
     soft_halt_share: Share = Field(0.8, description="share of the kill limit that warns")
     soft_halt_confirmations: int = Field(3, ge=1, description="marks in a row before exits only")
-    stop_guard: tuple[int, int, int] = Field((3, 5, 2), description="stops, in sessions, lock")
-    drawdown_guard: tuple[float, int, int] = Field((0.05, 10, 5), description="drop, in, lock")
+    stop_guard: tuple[Count, Count, Count] = Field(
+        (3, 5, 2), description="stops, in sessions, lock"
+    )
+    drawdown_guard: tuple[Share, Count, Count] = Field((0.05, 10, 5), description="drop, in, lock")
     cooldown_bars: int = Field(1, ge=0, description="sessions after an exit, per symbol")
-    low_profit: tuple[int, int] = Field((5, 5), description="last trades of a symbol, lock")
+    low_profit: tuple[Count, Count] = Field((5, 5), description="last trades of a symbol, lock")
 
 
 class Sip(Params):
-    """The end-of-day sweep (D4)."""
+    """The end-of-day sweep."""
 
     symbol: str = Field("VFV.TO", description="what is bought, whole units only")
     rate: Share = Field(0.01, description="of the day's positive realised net profit")
@@ -134,7 +137,7 @@ class Sip(Params):
 
 
 class Costs(Params):
-    """Assumptions of the paper venue (chapter 05, Costs)."""
+    """Assumptions of the paper venue."""
 
     commission_per_share: float = Field(0.01, ge=0, description="account units a share")
     commission_minimum: float = Field(1.0, ge=0, description="account units an order")
@@ -213,6 +216,9 @@ def validated(kind: type[P], values: object, *, file: str = "") -> P:
 def _keys_at(kind: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     model: Any = kind
     for part in loc[:-1]:
-        field = getattr(model, "model_fields", {}).get(part)
-        model = field.annotation if field else None
+        fields = getattr(model, "model_fields", None)
+        if fields is None:  # a mapping from free names to what its last argument says
+            model = next(reversed(get_args(model)), None)
+        else:
+            model = fields[part].annotation if part in fields else None
     return sorted(getattr(model, "model_fields", {}))

@@ -1,4 +1,4 @@
-"""The control plane's state: kill switch, quarantine, soft halt and protections (chapter 01).
+"""The control plane's state: kill switch, quarantine, soft halt and protections.
 
 A `RiskState` is a frozen value; each function takes one and returns the next with its alerts.
 Sessions are counted by ordinals of the exchange calendar, which the caller gives.
@@ -108,7 +108,7 @@ def marked(
     ----------
     day_pnl : float or None
         Realised and unrealised, a fraction of the session's opening equity; None or NaN where
-        it can't be computed, which halts (D5, N6).
+        it can't be computed, which halts.
 
     Returns
     -------
@@ -132,7 +132,7 @@ def marked(
 def _killed(state: RiskState, risk: Risk, at: str) -> tuple[RiskState, tuple[str, ...]]:
     kills = (*state.kills, state.ordinal)[-_HISTORY:]
     state = replace(state, killed=True, killed_since=at, kills=kills, state=TradingState.HALTED)
-    # Kills before the last quarantine's end don't count again (chapter 01).
+    # Kills before the last quarantine's end don't count again.
     first = max(state.ordinal - risk.quarantine_window + 1, state.quarantine_until + 1)
     if sum(kill >= first for kill in kills) < risk.quarantine_kills:
         return state, (KILL_ALERT,)

@@ -1,4 +1,4 @@
-"""From a score to a share of equity: wanted size, caps, risk multipliers (chapter 01, Sizing).
+"""From a score to a share of equity: wanted size, caps, risk multipliers.
 
 Every function takes and returns floats and uses + − × ÷ min max sqrt only, so that scalar,
 array and compiled callers agree to the last bit. Sizes are shares of equity, not negative;
@@ -38,7 +38,7 @@ class Scaled(NamedTuple):
 
 
 def wanted_size(score: float, bucket_limit: float) -> float:
-    """`size_pre = bucket_limit × 2 × abs(score − 0.5)` (D3)."""
+    """`size_pre = bucket_limit × 2 × abs(score − 0.5)`."""
     return bucket_limit * 2.0 * abs(score - 0.5)
 
 
@@ -112,7 +112,7 @@ def scale_size(
     heat : float
         Open risk to the stops with the order at its capped size, a share of the day's limit.
     crisis : bool
-        Crisis regime, or correlation above its bar (D21).
+        Crisis regime, or correlation above its bar.
     posture : float
         Product of the other multipliers in [0, 1]: missing RL model, size agent, subsystem.
 

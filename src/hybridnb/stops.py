@@ -1,4 +1,4 @@
-"""Protective levels: initial stop, trailing stop, take profit (chapter 01, Stops).
+"""Protective levels: initial stop, trailing stop, take profit.
 
 All from the fill-weighted entry, in multiples of Wilder's ATR; levels are integers of 1/10,000
 on the instrument's tick. A stop never moves away from the price.

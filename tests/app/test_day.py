@@ -31,6 +31,8 @@ Place = Callable[[str], dict[str, str]]
 def params(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("params")
     shutil.copytree(ROOT / "params", folder, dirs_exist_ok=True)
+    names = "\n".join(f"{name}: {{bucket: CORE}}" for name in ("AAPL", "IBM", "MSFT"))
+    (folder / "symbols.yml").write_text(names, encoding="utf-8")
     return folder
 
 
@@ -164,13 +166,15 @@ def test_the_next_session_continues_the_book(
     assert [(b["session"]) for b in books] == ["2013-03-01"]
 
 
-def test_explain_recomputes_the_decision(
-    undisturbed: dict[str, Any], place: Place
-) -> None:
+def test_explain_recomputes_the_decision(undisturbed: dict[str, Any], place: Place) -> None:
     found = answer(place("first"), "explain", "IBM")
     assert found["score_equal"] is True and found["input_hash_equal"] is True
     text = subprocess.run(
-        command("explain", "IBM")[:-1], env=place("first"), capture_output=True, text=True, check=True
+        command("explain", "IBM")[:-1],
+        env=place("first"),
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     for term in ("p_short", "p_mid", "rl", "bar 2013-02-27", "size_post_risk", "policy"):
         assert term in text
@@ -209,6 +213,14 @@ def test_bad_bars_end_with_code_2_and_write_nothing(
     assert not home.exists() or list(home.rglob("*.*")) == []
 
 
+def test_symbols_without_a_class_are_refused_before_any_work(bars: Path, place: Place) -> None:
+    done = ran(place("nothing"), *day(ROOT / "params", bars))
+    assert done.returncode == 3
+    found = json.loads(done.stdout)
+    assert "AAPL, IBM, MSFT" in found["message"]
+    assert "symbols.yml" in found["remedy"]
+
+
 def test_bad_parameters_end_with_code_2(
     params: Path, bars: Path, place: Place, tmp_path: Path
 ) -> None:
@@ -219,9 +231,7 @@ def test_bad_parameters_end_with_code_2(
     assert "clamps.bucket_core = 2" in json.loads(done.stdout)["message"]
 
 
-def test_a_reviewed_tampering_is_found(
-    undisturbed: dict[str, Any], place: Place
-) -> None:
+def test_a_reviewed_tampering_is_found(undisturbed: dict[str, Any], place: Place) -> None:
     import sqlite3
 
     first, cut = place("first"), place("tampered")

@@ -97,9 +97,7 @@ def test_outcomes_of_one_kind_are_not_turned_round(
 ) -> None:
     _, features = panel()
     rows, labels = np.ones(len(features), bool), np.full(len(features), outcome)
-    model = fit(
-        features, labels, rows, params=tiny, which="mid", seed=1, say=lambda _: None
-    )
+    model = fit(features, labels, rows, params=tiny, which="mid", seed=1, say=lambda _: None)
     found = model.predict(features)
     found = found[np.isfinite(found)]
     assert ((found > least) & (found < most)).all()

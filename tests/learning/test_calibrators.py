@@ -99,9 +99,7 @@ def test_nothing_before_enough_outcomes_were_known() -> None:
 def test_an_unknown_output_has_no_probability() -> None:
     keys, raw, y, _ = panel(200, 2)
     holes = np.arange(len(raw)) % 3 == 0
-    found = expanding_calibration(
-        keys, np.where(holes, NAN, raw), y, 5, kind="platt", min_rows=50
-    )
+    found = expanding_calibration(keys, np.where(holes, NAN, raw), y, 5, kind="platt", min_rows=50)
     assert np.isnan(found[holes]).all()
     assert np.isfinite(found[~holes]).sum() > 100
 

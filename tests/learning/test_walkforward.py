@@ -64,9 +64,7 @@ def test_no_label_trained_on_reaches_into_its_test(
         assert apart >= HORIZON + 6  # and an embargo of 1 % of 690 sessions
 
 
-def test_tests_are_those_of_the_splits_after_the_warm_up(
-    panel: Any, tiny: LearningParams
-) -> None:
+def test_tests_are_those_of_the_splits_after_the_warm_up(panel: Any, tiny: LearningParams) -> None:
     bars, features = panel()
     result = run(features, forward_up(bars, HORIZON), tiny)
     sessions = np.unique(bars["session"])[10:]
@@ -92,31 +90,24 @@ def test_outputs_are_the_folds_own(panel: Any, tiny: LearningParams) -> None:
     assert changed.model.digest() != result.model.digest()
 
 
-def test_sessions_after_the_last_label_are_the_final_model_s(
+def test_sessions_without_a_known_label_come_from_the_last_fold(
     panel: Any, tiny: LearningParams
 ) -> None:
     bars, features = panel()
-    # One name ends early: its last labels are unknown too, in the middle of the history.
-    ends = (bars["symbol"] == "S2") & (bars["session"] > "2017-01-02")
-    bars, features = (f[~ends].reset_index(drop=True) for f in (bars, features))
     labels = forward_up(bars, HORIZON)
     result = run(features, labels, tiny)
-    last = bars["session"][np.isfinite(labels)].max()
-    late = (bars["session"] > last).to_numpy()
-    assert late.sum() == 2 * HORIZON
-    final = result.model.predict(features)
-    np.testing.assert_array_equal(result.raw[late], final[late])
-    gone = np.isnan(labels) & ~late
-    assert gone.sum() == HORIZON
-    assert np.isfinite(result.raw[gone]).all()
-    assert (result.raw[gone] != final[gone]).any()
+    open_rows = np.isnan(labels)
+    assert open_rows.sum() == HORIZON * bars["symbol"].nunique()
+    assert np.isfinite(result.raw[open_rows]).all()
+    # The final model was trained on labels that reach into these sessions.
+    assert (result.raw[open_rows] != result.model.predict(features)[open_rows]).any()
 
 
 @pytest.mark.parametrize("which", ["short", "mid"])
 def test_a_killed_training_goes_on_and_ends_the_same(
     panel: Any, tiny: LearningParams, trainings: list[Any], tmp_path: Path, which: str
 ) -> None:
-    bars, features = panel(sessions=500)
+    bars, features = panel(sessions=320)
     labels = forward_up(bars, HORIZON)
     whole = run(features, labels, tiny, which=which)
     assert len(trainings) == 4
@@ -139,7 +130,7 @@ def test_a_killed_training_goes_on_and_ends_the_same(
 def test_other_inputs_never_meet_a_kept_fold(
     panel: Any, tiny: LearningParams, trainings: list[Any], tmp_path: Path
 ) -> None:
-    bars, features = panel(sessions=500)
+    bars, features = panel(sessions=320)
     labels = forward_up(bars, HORIZON)
     moved, flipped = features.copy(), labels.copy()
     moved.loc[400, "noise"] += 1e-9
@@ -164,9 +155,7 @@ def test_other_inputs_never_meet_a_kept_fold(
 
 
 @pytest.mark.parametrize("family", ["gru", "lstm", "boosting"])
-def test_planted_signal_beats_the_base_rate(
-    panel: Any, tiny: LearningParams, family: str
-) -> None:
+def test_planted_signal_beats_the_base_rate(panel: Any, tiny: LearningParams, family: str) -> None:
     bars, features = panel()
     result = run(features, forward_up(bars, 1), tiny, which="short", horizon=1, family=family)
     assert (result.folds["log_loss"] < result.folds["base_rate_loss"] - 0.01).all()
@@ -184,6 +173,4 @@ def test_a_short_history_has_no_folds(panel: Any, tiny: LearningParams) -> None:
     bars, features = panel(sessions=62)
     result = run(features, forward_up(bars, HORIZON), tiny)
     assert result.folds.empty
-    labelled = np.isfinite(forward_up(bars, HORIZON))
-    assert np.isnan(result.raw[labelled]).all()
-    assert np.isfinite(result.raw[~labelled]).all()
+    assert np.isnan(result.raw).all()

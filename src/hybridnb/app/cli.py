@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -163,7 +163,7 @@ def verify() -> Any:
 @click.option("--format", "kind", type=click.Choice(["parquet", "csv"]), default="parquet")
 @click.option("--out", required=True, type=click.Path(), help="Folder to write to.")
 @_reported
-def export(kind: str, out: str) -> Any:
+def export(kind: Literal["parquet", "csv"], out: str) -> Any:
     """Write both chains as Parquet or CSV."""
     from hybridnb.app.ledgers import export_ledger
 

@@ -18,6 +18,7 @@ from hybridnb.app.jobs import raise_for, recorded
 from hybridnb.app.progress import Say
 from hybridnb.app.runner import Job, Result, run_job, write_atomically
 from hybridnb.app.trading import Traded, check_book, read_traded
+from hybridnb.app.training import trained_to
 from hybridnb.canonical import sha256
 from hybridnb.errors import Refused
 
@@ -51,10 +52,12 @@ def run_day(request: Request, *, say: Say) -> dict[str, Any]:
     InputError, ParamsError, UsageError
         Before anything is written.
     Refused
-        When the session was traded with other inputs, or a later one was.
+        When the session was traded with other inputs, or a later one was; when nothing may be
+        traded, or the history is too short.
     """
     context = open_day(request)
     _say_market(context, say)
+    trained_to(context)
     with context.home.locked("day"):
         return _run(context, say)
 
@@ -138,9 +141,7 @@ def _place(context: Context, book: str) -> Place:
             write_atomically(path, json.dumps(marker, indent=1))
         if path.is_file() and json.loads(path.read_text(encoding="utf-8")) == marker:
             return Place(path.parent, marker)
-    raise Refused(
-        f"{root / context.session} holds another day's reports", remedy="Move them away."
-    )
+    raise Refused(f"{root / context.session} holds another day's reports", remedy="Move them away.")
 
 
 def _say_market(context: Context, say: Say) -> None:

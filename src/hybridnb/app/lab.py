@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 
 from hybridnb.app import figures, views
-from hybridnb.app.backtest import Backtest
 from hybridnb.app.context import Context, Request, open_day
 from hybridnb.app.desk import Hints, Setup
 from hybridnb.app.hinting import live_hints
@@ -138,16 +137,12 @@ class Lab:
         """The seven gates, reviewed on the sessions that the model never saw."""
         return review(self.context, self.panel, self.model, self.hints, say=to_log)
 
-    @property
-    def backtest(self) -> Backtest:
-        return self.reviewed.backtest
-
     def gate_table(self) -> pd.DataFrame:
         """Every figure beside its threshold."""
         return views.gates(self.reviewed.verdict)
 
     def backtest_curve(self) -> figures.Picture:
-        return figures.equity_curve(self.backtest.equity, title="Backtest")
+        return figures.equity_curve(self.reviewed.backtest.equity, title="Backtest")
 
     def reliability(self) -> figures.Picture:
         """Calibrated probability of the target before the stop, against what happened."""
@@ -290,9 +285,7 @@ def open_lab(
     InputError, ParamsError, UsageError, Missing
         Each says what to mend.
     """
-    context = open_day(
-        Request(feed, data, session, None if seed < 0 else seed, profile, params)
-    )
+    context = open_day(Request(feed, data, session, None if seed < 0 else seed, profile, params))
     market = context.market
     to_log(
         f"{market.feed}, {context.session}: {len(market.bars):,} bars of"

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from hybridnb.app.context import Context
 from hybridnb.app.progress import Say, timed
 from hybridnb.canonical import plain, sha256
+from hybridnb.domain import Bucket
 from hybridnb.errors import Refused
 from hybridnb.learning.calibrators import expanding_calibration
 from hybridnb.learning.conviction import conviction
@@ -35,6 +36,7 @@ from hybridnb.registry.artifacts import open_sealed, seal
 
 Floats = NDArray[np.float64]
 NAMES = ("short", "mid", "baseline")
+TRADED = (Bucket.PENNY, Bucket.FNO, Bucket.CORE)
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,16 @@ def trained_to(context: Context) -> pd.Timestamp:
     Raises
     ------
     Refused
-        When the history before the day is too short to train on.
+        When no symbol may be traded, or the history before the day is too short to train on.
     """
+    instruments = context.market.instruments
+    names = sorted(context.market.bars["symbol"].unique())
+    if not any(instruments[s].bucket in TRADED for s in names):
+        raise Refused(
+            f"no symbol of {context.market.source} has a class that may be traded:"
+            f" {', '.join(names[:10])}",
+            remedy="List them as core in params/policy.yml, or give each a bucket in symbols.yml.",
+        )
     every = context.settings.day.retrain_every
     before = np.flatnonzero(context.ordinals[:-1] % every == 0)
     if len(before) == 0 or len(context.sessions) < 300:

@@ -1,4 +1,4 @@
-"""From a decision to an order: exact quantities and deterministic client ids (chapter 05)."""
+"""From a decision to an order: exact quantities and deterministic client ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paper venue: deterministic fills from bars (chapter 05).
+"""The paper venue: deterministic fills from bars.
 
 Market orders fill at the bar's open, exits before entries; protective legs run through its
 range; at most `participation` of a bar's volume trades with us; what is left of an entry at the

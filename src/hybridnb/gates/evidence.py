@@ -28,7 +28,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything known of a model.
+    """Everything known of a model. An empty array is evidence that doesn't exist, as None is.
 
     Attributes
     ----------
@@ -38,8 +38,10 @@ class Evidence:
         Net P&L of its closed trades.
     outcomes, probabilities : ndarray, shape (n,)
         Whether the target came before the stop, and what was said of it.
-    trials : int
-        Configurations tried; `trial_variance` the variance of their Sharpe ratios, per period.
+    trials : int or None
+        Configurations tried, as the registry counted them; None: nobody counted.
+    trial_variance : float or None
+        Variance of the trials' Sharpe ratios, per period; not needed for a single trial.
     pbo : float or None
         Probability of backtest overfitting.
     stress : mapping of str to bool, or None
@@ -48,14 +50,14 @@ class Evidence:
     sentinel : sequence of Check or None
         Permutation test and planted leak.
     live_share : float or None
-        Live Sharpe ratio over the backtest's.
+        Live Sharpe ratio over the backtest's, from `live_sessions` sessions.
     """
 
     returns: Floats
     pnl: Floats
     outcomes: Floats
     probabilities: Floats
-    trials: int = 1
+    trials: int | None = None
     trial_variance: float | None = None
     pbo: float | None = None
     stress: Mapping[str, bool] | None = None
@@ -63,11 +65,15 @@ class Evidence:
     sentinel: Sequence[Check] | None = None
     drift: Sequence[Check] | None = None
     live_share: float | None = None
+    live_sessions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number beside its bar; `passed` None where it can't be computed."""
+    """One number beside its bar; `passed` None where it can't be computed.
+
+    `n` is the size of the sample and `source` says what the number was computed from.
+    """
 
     name: str
     value: float | None
@@ -75,6 +81,7 @@ class Figure:
     threshold: float | None
     n: int
     passed: bool | None
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

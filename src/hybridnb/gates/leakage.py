@@ -23,9 +23,9 @@ def _check(name: str, *, wrong: int, n: int, detail: str, least: int = 1) -> Che
 
 
 def time_order(bars: pd.DataFrame) -> Check:
-    """Sessions increase strictly within each symbol."""
+    """Sessions increase strictly within each symbol; a row without a session is out of order."""
     steps = bars.groupby("symbol", sort=False)["session"].diff()
-    wrong = int((steps <= pd.Timedelta(0)).sum())
+    wrong = int(((steps <= pd.Timedelta(0)) | bars["session"].isna()).sum())
     return _check("time order", wrong=wrong, n=len(bars), detail=f"{wrong} rows out of order")
 
 
@@ -40,6 +40,8 @@ def windowing(
         The features of the data up to a session.
     full : DataFrame
         symbol, session and features of the whole; cuts are spread over its later half.
+    cuts : int
+        Sessions to cut at; with fewer than `CUTS` there is no evidence.
     """
     sessions = np.sort(full["session"].unique())
     late = sessions[len(sessions) // 2 :]
@@ -52,11 +54,11 @@ def windowing(
         old = old[old["session"] == stamp].set_index("symbol")[names].sort_index()
         new = full[full["session"] == stamp].set_index("symbol")[names].sort_index()
         if not old.index.equals(new.index):
-            return _check("windowing", wrong=1, n=len(chosen), detail="rows differ", least=cuts)
+            return _check("windowing", wrong=1, n=len(chosen), detail="rows differ", least=CUTS)
         same = np.isclose(old, new, rtol=1e-9, atol=1e-12, equal_nan=True)
-        wrong |= {name for name, ok in zip(names, same.all(axis=0), strict=True) if not ok}
+        wrong |= {names[i] for i in np.flatnonzero(~same.all(axis=0))}
     detail = f"looks ahead: {', '.join(sorted(wrong))}" if wrong else "every value is as of its row"
-    return _check("windowing", wrong=len(wrong), n=len(chosen), detail=detail, least=cuts)
+    return _check("windowing", wrong=len(wrong), n=len(chosen), detail=detail, least=CUTS)
 
 
 def label_alignment(keys: pd.DataFrame, labels: Floats, horizon: int) -> Check:
@@ -83,13 +85,12 @@ def cut_off(folds: Sequence[tuple[int, int]], *, horizon: int, embargo: int) -> 
 def scaling(fitted: Sequence[Floats], train: Sequence[Floats]) -> Check:
     """What a model was standardised by is what its training rows give."""
     wrong = sum(
-        not np.allclose(f, t, rtol=1e-9, atol=1e-12)
-        for f, t in zip(fitted, train, strict=True)
+        not np.allclose(f, t, rtol=1e-9, atol=1e-12) for f, t in zip(fitted, train, strict=True)
     )
     return _check("scaling", wrong=wrong, n=len(fitted), detail=f"{wrong} fitted on other rows")
 
 
 def available_at(stamps: pd.Series[pd.Timestamp], decided: pd.Series[pd.Timestamp]) -> Check:
     """Every joined fact was available when it was used; one without a stamp counts as late."""
-    wrong = int((stamps.isna() | (stamps > decided)).sum())
+    wrong = int((stamps.isna() | decided.isna() | (stamps > decided)).sum())
     return _check("available_at", wrong=wrong, n=len(stamps), detail=f"{wrong} joined too early")

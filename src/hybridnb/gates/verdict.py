@@ -11,6 +11,10 @@ from hybridnb.gates.evidence import Gate, as_dict
 from hybridnb.gates.rules import GATES, overall
 
 VALID_SESSIONS = 20
+CONTENT = (
+    *("model_version", "session", "ordinal", "valid_until"),
+    *("status", "gates", "digests"),
+)
 
 
 def verdict(
@@ -39,20 +43,29 @@ def verdict(
         "gates": as_dict(gates),
         "digests": dict(digests),
     }
-    return content | {"id": sha256(content)[:16]}
+    return content | {"id": _id(content)}
+
+
+def _id(content: Mapping[str, Any]) -> str:
+    return sha256(content)[:16]
 
 
 def is_valid(found: Mapping[str, Any], *, model_version: str, ordinal: int) -> bool:
     """Whether a recorded verdict lets this model trade live in the session with that number.
 
-    Anything but a PASS of every gate for this very model, within its validity, doesn't.
+    Anything but a PASS of every gate for this very model, within its validity, doesn't; nor does
+    a verdict whose content isn't what its id was made of. Other fields of the row don't matter.
     """
-    gates = found.get("gates") or []
-    named = {gate.get("name") for gate in gates}
+    if any(name not in found for name in (*CONTENT, "id")):
+        return False
+    if found["id"] != _id({name: found[name] for name in CONTENT}):
+        return False
+    gates, reviewed = found["gates"], int(found["ordinal"])
     return (
-        found.get("status") == Status.PASS
-        and found.get("model_version") == model_version
-        and int(found.get("ordinal", 0)) <= ordinal <= int(found.get("valid_until", -1))
-        and named == set(GATES)
-        and all(gate.get("status") == Status.PASS for gate in gates)
+        found["status"] == Status.PASS
+        and found["model_version"] == model_version
+        and found["valid_until"] == reviewed + VALID_SESSIONS
+        and reviewed <= ordinal <= reviewed + VALID_SESSIONS
+        and sorted(gate["name"] for gate in gates) == sorted(GATES)
+        and all(gate["status"] == Status.PASS for gate in gates)
     )

@@ -56,26 +56,25 @@ def observe(
     ndarray of float32, shape (n, len(OBSERVATION))
     """
     short, mid = np.atleast_1d(np.asarray(p_short, float)), np.atleast_1d(np.asarray(p_mid, float))
-    n = len(short)
-    columns = [
-        _known(2.0 * short - 1.0),
-        np.isfinite(short).astype(float),
-        _known(2.0 * mid - 1.0),
-        np.isfinite(mid).astype(float),
-        _known(4.0 * (np.asarray(win_long, float) - 0.4)),
-        _known(np.asarray(annual_volatility, float) / 0.4 - 1.0),
-        _known(np.asarray(atr_share, float) / 0.04 - 1.0),
-        np.full(n, _known(np.array([volatility_z / 3.0]))[0]),
-        np.full(n, _known(np.array([2.0 * trend_strength - 1.0]))[0]),
-        *(np.full(n, float(regime == name)) for name in REGIMES),
-        _known(np.asarray(held, float)),
-        _known(np.asarray(unrealised, float) / 3.0),
-    ]
-    return np.stack([np.broadcast_to(c, (n,)) for c in columns], axis=1).astype(np.float32)
-
-
-def _known(values: Floats) -> Floats:
-    return np.clip(np.nan_to_num(values, nan=0.0), -1.0, 1.0)
+    seen = np.zeros((len(short), len(OBSERVATION)))
+    columns: tuple[ArrayLike, ...] = (
+        2.0 * short - 1.0,
+        np.isfinite(short),
+        2.0 * mid - 1.0,
+        np.isfinite(mid),
+        4.0 * (np.asarray(win_long) - 0.4),
+        np.asarray(annual_volatility) / 0.4 - 1.0,
+        np.asarray(atr_share) / 0.04 - 1.0,
+        volatility_z / 3.0,
+        2.0 * trend_strength - 1.0,
+        *(float(regime == name) for name in REGIMES),
+        held,
+        np.asarray(unrealised) / 3.0,
+    )
+    for n, column in enumerate(columns):
+        seen[:, n] = column
+    seen[np.isnan(seen)] = 0.0
+    return np.minimum(np.maximum(seen, -1.0), 1.0).astype(np.float32)
 
 
 @dataclass(frozen=True)

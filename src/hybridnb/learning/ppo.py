@@ -63,8 +63,10 @@ def train_ppo(
             saved = buffer.getvalue()
             curve = [*curve, seen.means]
             _keep(checkpoint, part, saved, curve)
-            say(f"  size hint {(part + 1) * steps:,} of {parts * steps:,} steps:"
-                f" mean reward {seen.means[-1]:+.4f}")
+            say(
+                f"  size hint {(part + 1) * steps:,} of {parts * steps:,} steps:"
+                f" mean reward {seen.means[-1]:+.4f}"
+            )
         actor = _model(saved, data, policy, lim, params=params, seed=seed)
     return Hint(_layers(actor), tuple(v for means in curve for v in means))
 

@@ -69,7 +69,7 @@ class Outcome:
 
 
 def reward(mix: RewardMix, outcome: Outcome) -> float:
-    """The reward of a step.
+    """The reward of a step (the drawdown cliff comes on top of the linear term).
 
     Raises
     ------
@@ -77,9 +77,12 @@ def reward(mix: RewardMix, outcome: Outcome) -> float:
         When a figure isn't finite.
     """
     o = outcome
+    figures = (o.pnl, o.drawdown, o.fees, o.slippage, o.slippage_mean, o.sharpe, o.turnover)
+    if not all(map(math.isfinite, figures)):
+        raise ValueError(f"a reward needs finite figures: {outcome}")
     cliff = CLIFF if o.drawdown > mix.drawdown_limit else 0.0
     regime = mix.regime_bonus if o.matched else -0.5 * MISMATCH.get(o.regime, OTHER_MISMATCH)
-    total = (
+    return (
         mix.pnl * o.pnl
         - mix.risk * o.drawdown
         - cliff
@@ -89,6 +92,3 @@ def reward(mix: RewardMix, outcome: Outcome) -> float:
         + regime
         - mix.penalty_rate * o.turnover
     )
-    if not math.isfinite(total):
-        raise ValueError(f"a reward needs finite figures: {outcome}")
-    return total

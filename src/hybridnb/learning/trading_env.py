@@ -45,7 +45,8 @@ class EpisodeData:
     rows : structured array of decide.INPUT, shape (t, n)
         All but rl, held and risk, as known at each close.
     prices : ndarray of int64, shape (4, t, n)
-        Open, high, low, close in 1/10,000; 0 where there was no bar.
+        Open, high, low, close in 1/10,000; 0 where there was no bar: nothing trades, and the
+        next bar's gain is from the last close known.
     returns : ndarray, shape (t, n)
         Daily returns; NaN without a bar.
     volatility, adv : ndarray, shape (t, n)
@@ -88,16 +89,20 @@ class TradingEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         given = options or {}
         self._name = int(given.get("name", self.np_random.choice(self._names)))
         rows = self._data.rows[:, self._name]
-        known = np.flatnonzero(np.isfinite(rows["p_short"]) & (self._data.prices[0, :, self._name] > 0))
+        known = np.flatnonzero(
+            np.isfinite(rows["p_short"]) & (self._data.prices[0, :, self._name] > 0)
+        )
         first, last = int(known[0]), int(known[-1])
         late = max(first, last - EPISODE)
         start = int(given.get("start", self.np_random.integers(first, late + 1)))
-        self._t, self._last = start, min(start + EPISODE, last, len(rows) - 1)
+        self._t, self._last = start, min(start + EPISODE, last)
         self._held = 0.0
         self._position: Position | None = None
+        self._mark = 0  # last close known, in 1/10,000
         self._equity = self._peak = 1.0
         self._slippage = 0.0
-        self._gains: list[float] = []
+        self._steps, self._mean, self._squares = 0, 0.0, 0.0
+        self._marked(int(self._data.prices[3, start, self._name]))
         return self._observation(), {}
 
     def step(
@@ -117,21 +122,20 @@ class TradingEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         row["rl"] = sigmoid(SCALE_ACTION * action)
         row["held"] = self._held
         if self._position is not None:
-            price = self._data.prices[3, t, s]
-            row["risk"] = abs(self._held) * abs(price - self._position.stop) / price
+            row["risk"] = abs(self._held) * abs(self._mark - self._position.stop) / self._mark
         returns = self._data.returns[max(0, t + 1 - TAIL) : t + 1, s]
         empty = Context(0.0, 0.0, 0.0, 0.0, np.zeros(len(returns)))
-        account = Account(self._policy.opening_cash, self._policy.clamps.bucket_fno, False)
+        crisis = self._data.regimes[t] == "crisis"
+        crisis |= bool(row["correlation"] > self._policy.sizing.crisis_correlation)
+        account = Account(self._policy.opening_cash, self._policy.clamps.bucket_fno, crisis)
         return decide_one(self._lim, account, row, empty, returns)
 
     def _trade(self, decision: Any) -> Outcome:
         t, s = self._t, self._name
         o, h, low, c = (int(p) for p in self._data.prices[:, t, s])
-        before = int(self._data.prices[3, t - 1, s])
-        regime = self._data.regimes[t]
-        if min(o, h, low, c, before) <= 0:
-            return self._outcome(0.0, fees=0.0, slippage=0.0, turnover=0.0, regime=regime)
-        gain, moved = self._held * (o / before - 1.0), 0.0
+        if min(o, h, low, c) <= 0:
+            return self._outcome(0.0, fees=0.0, slippage=0.0, turnover=0.0)
+        gain, moved = (self._held * (o / self._mark - 1.0) if self._held else 0.0), 0.0
         change = self._wanted(decision)
         if change:
             moved += abs(change)
@@ -139,8 +143,12 @@ class TradingEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         if self._position is not None:
             gained, left = self._through(Bar("", _DAY, o, h, low, c, 0), o)
             gain, moved = gain + gained, moved + left
+        self._marked(c)
         fees, slippage = self._costs(moved, o)
-        return self._outcome(gain, fees=fees, slippage=slippage, turnover=moved, regime=regime)
+        return self._outcome(gain, fees=fees, slippage=slippage, turnover=moved)
+
+    def _marked(self, close: int) -> None:
+        self._mark = close if close > 0 else self._mark
 
     def _wanted(self, decision: Any) -> float:
         """Signed change of the share held that the decision asks for at the open."""
@@ -174,9 +182,7 @@ class TradingEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         side = Side.SELL if position.quantity > 0 else Side.BUY
         hit = protective_fill(bar, position.stop, position.target, side)
         if hit is None:
-            self._position = trail(
-                position, self._policy.stops, high=bar.high, low=bar.low, tick=1
-            )
+            self._position = trail(position, self._policy.stops, high=bar.high, low=bar.low, tick=1)
             return self._held * (bar.close / start - 1.0), 0.0
         gain, left = self._held * (hit[1] / start - 1.0), abs(self._held)
         self._held, self._position = 0.0, None
@@ -204,25 +210,38 @@ class TradingEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     def _cap(self) -> float:
         return self._lim.name[int(self._data.rows["bucket"][self._t, self._name])]
 
-    def _outcome(
-        self, gain: float, *, fees: float, slippage: float, turnover: float, regime: str
-    ) -> Outcome:
+    def _regime(self) -> str:
+        """The session's regime as the reward names it: illiquid names have one of their own."""
+        if self._data.rows["liquidity"][self._t, self._name] < self._lim.liquidity:
+            return "low_liquidity"
+        return self._data.regimes[self._t]
+
+    def _sharpe(self, net: float) -> float:
+        """The episode's Sharpe ratio a year with this step's return (Welford's running sums)."""
+        self._steps += 1
+        off = net - self._mean
+        self._mean += off / self._steps
+        self._squares += off * (net - self._mean)
+        if self._steps < SHARPE_FROM or self._squares <= 0.0:
+            return 0.0
+        return self._mean / math.sqrt(self._squares / self._steps) * math.sqrt(252.0)
+
+    def _outcome(self, gain: float, *, fees: float, slippage: float, turnover: float) -> Outcome:
         cap = self._cap
         pnl = 1e4 * gain / cap
         net = (pnl - fees - slippage) / 1e4
         self._equity += net
         self._peak = max(self._peak, self._equity)
-        self._gains.append(net)
         mean = self._slippage
         self._slippage += SLIPPAGE_RATE * (slippage - mean)
-        invested = self._held != 0.0
+        regime, invested = self._regime(), self._held != 0.0
         return Outcome(
             pnl=pnl,
             drawdown=100.0 * (1.0 - self._equity / self._peak),
             fees=fees,
             slippage=slippage,
             slippage_mean=mean,
-            sharpe=_sharpe(self._gains),
+            sharpe=self._sharpe(net),
             regime=regime,
             matched=invested == (regime in TRENDING),
             turnover=turnover / cap,
@@ -234,9 +253,8 @@ class TradingEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         unrealised = 0.0
         if self._position is not None:
             risk = self._policy.stops.initial * self._position.atr * SCALE
-            price = float(self._data.prices[3, t, s])
-            unrealised = self._position.quantity * (price - self._position.entry) / risk
-        return observe(
+            unrealised = self._position.quantity * (self._mark - self._position.entry) / risk
+        seen: NDArray[np.float32] = observe(
             p_short=row["p_short"],
             p_mid=row["p_mid"],
             win_long=row["win_long"],
@@ -248,12 +266,4 @@ class TradingEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             held=self._held / self._cap,
             unrealised=unrealised,
         )[0]
-
-
-def _sharpe(gains: list[float]) -> float:
-    if len(gains) < SHARPE_FROM:
-        return 0.0
-    g = np.asarray(gains)
-    deviation = float(g.std())
-    return float(g.mean()) / deviation * math.sqrt(252) if deviation > 0.0 else 0.0
-
+        return seen

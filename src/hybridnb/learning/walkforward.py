@@ -34,9 +34,8 @@ class OutOfFold:
     Attributes
     ----------
     raw : ndarray, shape (rows,)
-        The output of the fold's model that never saw the row; NaN before the first test.
-        Sessions after the last known label come from the final model, whose training labels
-        end at the last session: figures of merit must leave these `horizon` sessions out.
+        The output of the fold's model that never saw the row; NaN before the first test. The
+        last fold's test ends with the last session, also where no label is known yet.
     model : Fitted
         Fitted on every labelled row.
     folds : DataFrame
@@ -107,9 +106,6 @@ def out_of_fold(
         table.append(_row(n, fold, sessions[first:], raw[test], labels[test]))
         say(f"  fold {n} of {len(folds)}: {table[-1]['rows']} rows, {_words(table[-1])}")
     final = fitted("final", np.isfinite(labels))
-    late = at > at[np.isfinite(labels)].max(initial=-first)
-    if late.any():
-        raw[late] = final.predict(features)[late]
     return OutOfFold(raw, final, pd.DataFrame(table), final.losses)
 
 

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from hybridnb.canonical import canonical
+import numpy as np
+
+from hybridnb.canonical import canonical, plain
 
 ALGORITHM = "sha256"
 CHAINS = ("session", "operations")
-# Columns that a database may index; each is compared with the payload it came from.
-COPIED = ("kind", "book", "session")
+# Columns that a database may index, with their widths; each is compared with the payload.
+COPIED = {"kind": 64, "book": 128, "session": 32}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,44 @@ def link(prev_hash: str, payload: str) -> str:
     return hashlib.sha256(f"{prev_hash}{payload}".encode()).hexdigest()
 
 
+def payload_text(row: Mapping[str, Any]) -> str:
+    """Canonical JSON of a row, as it is stored and hashed.
+
+    Raises
+    ------
+    ValueError
+        For NaN, infinity, or a value without a canonical form. A figure that is missing is
+        written as None by whoever knows that it is.
+    """
+    if (where := _nan(row)) is not None:
+        raise ValueError(f"NaN may not be recorded: row{where}")
+    return canonical(row)
+
+
+def _nan(value: Any) -> str | None:
+    """Where in a value the first NaN is; None without one."""
+    kind = type(value)
+    if kind is str or kind is int or value is None:
+        return None
+    if isinstance(value, float | np.floating):
+        return "" if math.isnan(value) else None
+    for name, inner in _inside(value):
+        if (where := _nan(inner)) is not None:
+            return f"[{name!r}]{where}"
+    return None
+
+
+def _inside(value: Any) -> Iterable[tuple[Any, Any]]:
+    """What a value is made of, each part with its name or place; nothing for a plain one."""
+    if isinstance(value, dict | Mapping):
+        return value.items()
+    if isinstance(value, list | tuple | np.ndarray):
+        return enumerate(value)
+    if is_dataclass(value):
+        return [(f.name, getattr(value, f.name)) for f in fields(value)]
+    return ()
+
+
 def entries(
     chain: str, rows: Iterable[Mapping[str, Any]], *, seq: int, head: str
 ) -> Iterator[Entry]:
@@ -51,14 +92,40 @@ def entries(
     Raises
     ------
     ValueError
-        For a value without a canonical form.
+        For a value without a canonical form, or a kind, book or session that no column holds.
     """
     for row in rows:
-        payload = canonical(row)
+        payload = payload_text(row)
         seq, prev = seq + 1, head
         head = link(prev, payload)
-        copied = {name: str(row.get(name) or "") for name in COPIED}
+        copied = _copied({name: plain(row.get(name)) for name in COPIED})
+        for name, value in copied.items():
+            if len(value) > COPIED[name] or "\0" in value:
+                raise ValueError(f"{name} is at most {COPIED[name]} characters: {value[:80]!r}")
         yield Entry(chain=chain, seq=seq, **copied, payload=payload, prev_hash=prev, hash=head)
+
+
+def _copied(payload: Mapping[str, Any]) -> dict[str, str]:
+    return {name: "" if payload.get(name) is None else str(payload[name]) for name in COPIED}
+
+
+def recompute(chain: str, rows: Iterable[Entry]) -> Iterator[tuple[int, str, str]]:
+    """Follow a chain from its genesis.
+
+    Yields
+    ------
+    tuple of int, str and str
+        For each sound row its number, its hash and ""; for the first that isn't, the number
+        and the hash of the row before and why. Nothing follows it.
+    """
+    seq, head = 0, genesis(chain)
+    for entry in rows:
+        why = broken(entry, seq=seq, head=head)
+        if why:
+            yield seq, head, why
+            return
+        seq, head = entry.seq, entry.hash
+        yield seq, head, ""
 
 
 def broken(entry: Entry, *, seq: int, head: str) -> str:
@@ -67,20 +134,34 @@ def broken(entry: Entry, *, seq: int, head: str) -> str:
         return f"row {seq + 1} is missing: the next one is {entry.seq}"
     if entry.prev_hash != head:
         return "it doesn't link to the row before"
-    if link(entry.prev_hash, entry.payload) != entry.hash:
-        return "its hash differs from its content"
     try:
-        payload = json.loads(entry.payload)
-        # The canonical form of what JSON can hold already, without reducing it first.
-        text = json.dumps(
-            payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-        )
-        whole = isinstance(payload, dict) and text == entry.payload
-    except ValueError:
+        whole = link(entry.prev_hash, entry.payload) == entry.hash
+    except UnicodeEncodeError:  # bytes that are no UTF-8 arrive as lone surrogates
         whole = False
     if not whole:
+        return "its hash differs from its content"
+    payload = _parsed(entry.payload)
+    if payload is None:
         return "its payload is no canonical JSON"
-    for name in COPIED:
-        if str(payload.get(name) or "") != getattr(entry, name):
+    for name, value in _copied(payload).items():
+        if value != getattr(entry, name):
             return f"its column {name} differs from its payload"
     return ""
+
+
+def _parsed(text: str) -> dict[str, Any] | None:
+    """The object that a canonical text holds; None for any other text."""
+    try:
+        payload = json.loads(text)
+        if not isinstance(payload, dict):
+            return None
+        # What JSON holds needs no reducing, except for the one number with two texts.
+        again = canonical(payload) if "-0.0" in text else _ENCODE(payload)
+    except (ValueError, RecursionError):
+        return None
+    return payload if again == text else None
+
+
+_ENCODE = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table, Text
 
 METADATA = MetaData()
 ENTRIES = Table(
@@ -18,4 +18,14 @@ ENTRIES = Table(
     Column("hash", String(64), nullable=False),
     Index("entries_by_session", "chain", "book", "session"),
     Index("entries_by_kind", "chain", "kind"),
+)
+# Beside the chains: what a run's wall clock said. Never hashed, since it never repeats.
+RUN_BEATS = Table(
+    "run_beats",
+    METADATA,
+    Column("run", String(64), primary_key=True),
+    Column("cell", Integer, primary_key=True, autoincrement=False),
+    Column("cells", Integer, nullable=False),
+    Column("at", String(32), nullable=False),
+    Column("seconds", Float, nullable=False),
 )

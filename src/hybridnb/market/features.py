@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,16 @@ YEAR = 252  # sessions
 
 @dataclass(frozen=True, slots=True)
 class FeatureSpec:
-    """A feature: bars before its first value, its formula's version, what it is."""
+    """A feature: bars before its first value, its formula's version, what it is.
+
+    One with `needs_volume` is 0 throughout where a feed has none.
+    """
 
     name: str
     warm_up: int
     version: int
     what: str
+    needs_volume: bool = False
 
 
 # Model inputs: free of scale, so that one model serves names of any price.
@@ -39,13 +44,13 @@ SPECS = (
     FeatureSpec("return_5", 5, 1, "log return over 5 sessions"),
     FeatureSpec("return_20", 20, 1, "log return over 20 sessions"),
     FeatureSpec("momentum_60", 60, 1, "log return over 60 sessions"),
-    FeatureSpec("rsi_14", 14, 1, "RSI of 14 sessions (Wilder), centred on 0, in [-1, 1]"),
+    FeatureSpec("rsi_14", 14, 2, "RSI of 14 sessions (Wilder), centred on 0, in [-1, 1]"),
     FeatureSpec("macd", 33, 1, "MACD line (12, 26) over the price"),
     FeatureSpec("macd_signal", 33, 1, "MACD histogram (12, 26, 9) over the price"),
-    FeatureSpec("atr_share", 14, 1, "ATR of the policy's period over the price"),
+    FeatureSpec("atr_share", 14, 2, "ATR of 14 sessions (Wilder) over the price"),
     FeatureSpec("volatility_20", 20, 1, "standard deviation of log returns, 20 sessions, a year"),
-    FeatureSpec("volume_z", 20, 1, "log volume against its last 20 sessions, deviations"),
-    FeatureSpec("value_trend", 20, 1, "log of mean traded value, 5 over 20 sessions"),
+    FeatureSpec("volume_z", 20, 1, "log volume against its last 20 sessions, deviations", True),
+    FeatureSpec("value_trend", 20, 1, "log of mean traded value, 5 over 20 sessions", True),
     FeatureSpec("rank_5", 5, 1, "rank of return_5 among the session's names, in [-0.5, 0.5]"),
     FeatureSpec("rank_20", 20, 1, "rank of return_20 among the session's names"),
     FeatureSpec("adx_14", 27, 1, "ADX of 14 sessions (Wilder), in [0, 1]"),
@@ -55,7 +60,8 @@ FEATURES = tuple(spec.name for spec in SPECS)
 WARM_UP = max(spec.warm_up for spec in SPECS)
 # What sizing, stops and clamps read, in the units of the account.
 INPUTS = ("close", "atr", "annual_volatility", "daily_volatility", "adv", "median_value", "adx14")
-_VOLUME = ("volume_z", "value_trend")
+_VOLUME = tuple(spec.name for spec in SPECS if spec.needs_volume)
+_ATR = 14  # of the model input: another stop distance must not change what a model reads
 
 
 def feature_set_id() -> str:
@@ -72,7 +78,7 @@ def features(market: MarketData, *, atr_period: int) -> pd.DataFrame:
         Bars sorted by (symbol, session). Without volume the volume features are 0 and traded
         values NaN; bars that have only a close get a true range of absolute close changes.
     atr_period : int
-        Sessions of Wilder's average.
+        Sessions of Wilder's average in `atr`, the input of the stops; `atr_share` has its own.
 
     Returns
     -------
@@ -89,7 +95,7 @@ def features(market: MarketData, *, atr_period: int) -> pd.DataFrame:
             atr_period=atr_period,
             closes_only=market.basis is Basis.CLOSE,
         )
-        for a, b in zip(bounds[:-1], bounds[1:], strict=True)
+        for a, b in pairwise(bounds)
     ]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     out = bars[["symbol", "session"]].assign(**columns)
@@ -106,7 +112,8 @@ def _of_symbol(v: dict[str, Floats], *, atr_period: int, closes_only: bool) -> d
     high, low, close = v["high"], v["low"], v["close"]
     logs = np.log(close)
     r1 = _lagged(logs, 1)
-    atr = _wilder(_true_range(high, low, close, closes_only=closes_only), atr_period)
+    ranges = _true_range(high, low, close, closes_only=closes_only)
+    atr = _wilder(ranges, atr_period)
     daily = _rolling(r1, 20, lambda w: w.std(axis=1, ddof=1))
     macd, _, histogram = _talib(talib.MACD, close)
     adx = _talib(talib.ADX, high, low, close, timeperiod=14)[0] / 100.0
@@ -119,10 +126,10 @@ def _of_symbol(v: dict[str, Floats], *, atr_period: int, closes_only: bool) -> d
         "return_5": _lagged(logs, 5),
         "return_20": _lagged(logs, 20),
         "momentum_60": _lagged(logs, 60),
-        "rsi_14": _talib(talib.RSI, close, timeperiod=14)[0] / 50.0 - 1.0,
+        "rsi_14": _rsi(close),
         "macd": macd / close,
         "macd_signal": histogram / close,
-        "atr_share": atr / close,
+        "atr_share": (atr if atr_period == _ATR else _wilder(ranges, _ATR)) / close,
         "volatility_20": daily * np.sqrt(YEAR),
         "adx_14": adx,
         "range_50": np.where(np.isnan(spread), np.nan, place),
@@ -195,6 +202,13 @@ def _wilder(ranges: Floats, n: int) -> Floats:
         value += (float(ranges[i]) - value) / n
         out[i] = value
     return out
+
+
+def _rsi(close: Floats) -> Floats:
+    """RSI in [-1, 1]; 0 while the price has never moved, where TA-Lib says fallen without rest."""
+    rsi = _talib(talib.RSI, close, timeperiod=14)[0] / 50.0 - 1.0
+    unmoved = np.logical_and.accumulate(close == close[0])
+    return np.where(unmoved & ~np.isnan(rsi), 0.0, rsi)
 
 
 def _talib(function: Callable[..., Any], *series: Floats, **given: int) -> tuple[Floats, ...]:

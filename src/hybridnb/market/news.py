@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hybridnb.errors import Breach, InputError
 from hybridnb.market import calendar as exchange
-from hybridnb.market.tables import read_table
+from hybridnb.market.columns import CLOCK, DATE, ZONED, Mask, as_text, bad_symbols
+from hybridnb.market.tables import KEPT, RawTable, read_table
 
 COLUMNS = ("symbol", "text", "available_at")
 SESSIONS = 3  # a headline counts in this many sessions
@@ -28,43 +30,68 @@ def read_headlines(path: Path) -> pd.DataFrame:
     Raises
     ------
     InputError
-        For a missing column, an empty text, or a stamp that is absent, unreadable or without a
-        zone: a fact that doesn't say when it was known can't be joined.
+        For a missing or doubled column, no symbol, an empty text, or a stamp that is absent,
+        unreadable or without a zone: a fact that doesn't say when it was known can't be joined.
     """
     table = read_table(path)
     frame = table.frame.rename(columns=lambda name: str(name).strip().lower())
-    missing = [name for name in COLUMNS if name not in frame]
-    if missing:
-        raise InputError(
-            [Breach(table.file, None, "missing column", f"{name} is needed") for name in missing]
-        )
-    stamps, breaches = [], []
-    for line, text, stamp in zip(table.lines, frame["text"], frame["available_at"], strict=True):
-        moment = _moment(stamp)
-        if moment is None:
-            detail = f"available_at {str(stamp)[:40]!r} is no time with a zone"
-            breaches.append(Breach(table.file, int(line), "available_at", detail))
-        if not str(text).strip():
-            breaches.append(Breach(table.file, int(line), "text", "the headline is empty"))
-        stamps.append(moment)
-    if breaches:
-        raise InputError(breaches)
-    out = pd.DataFrame(
+    _columns(frame, table.file)
+    symbols = as_text(frame["symbol"]).str.strip().str.upper()
+    texts = as_text(frame["text"]).str.strip()
+    stamps = as_text(frame["available_at"]).str.strip()
+    moments = _moments(frame["available_at"])
+    unknown = moments.isna().to_numpy(dtype=bool)
+    zoneless = unknown & stamps.str.fullmatch(f"(?:{DATE})|(?:{CLOCK})").to_numpy(dtype=bool)
+    unreadable = unknown & ~zoneless
+    _refuse(
+        table,
         {
-            "symbol": frame["symbol"].astype(str).str.strip().str.upper(),
-            "text": frame["text"].astype(str),
-            "available_at": pd.DatetimeIndex(stamps),
-        }
+            "symbol": (bad_symbols(symbols), symbols),
+            "empty text": ((texts == "").to_numpy(dtype=bool), texts),
+            "time without a zone": (zoneless, stamps),
+            "unreadable time": (unreadable, stamps),
+        },
     )
+    out = pd.DataFrame({"symbol": symbols, "text": texts, "available_at": moments})
     return out.sort_values("available_at", kind="stable").reset_index(drop=True)
 
 
-def _moment(stamp: object) -> pd.Timestamp | None:
-    try:
-        found: Any = pd.Timestamp(stamp)  # type: ignore[arg-type]
-    except (ValueError, TypeError):
-        return None
-    return None if found is pd.NaT or found.tzinfo is None else found.tz_convert("UTC")
+def _columns(frame: pd.DataFrame, file: str) -> None:
+    counts = {name: int((frame.columns == name).sum()) for name in COLUMNS}
+    breaches = [
+        Breach(file, None, "duplicate column", f"{name} stands there {count} times")
+        if count
+        else Breach(file, None, "missing column", f"there is no {name} column")
+        for name, count in counts.items()
+        if count != 1
+    ]
+    if breaches:
+        raise InputError(breaches)
+
+
+def _moments(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Stamps in UTC, NaT where one isn't a whole date and time with its zone.
+
+    Only ISO 8601 is read: looser readers fill what is missing from today's date.
+    """
+    found: pd.Series[Any]
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        found = column.dt.tz_convert("UTC")
+    else:
+        text = as_text(column).str.strip()
+        zoned = text.where(text.str.fullmatch(ZONED))
+        found = pd.to_datetime(zoned, utc=True, format="ISO8601", errors="coerce")
+    return found
+
+
+def _refuse(table: RawTable, broken: dict[str, tuple[Mask, pd.Series[str]]]) -> None:
+    breaches = [
+        Breach(table.file, int(table.lines[i]), rule, f"{str(shown.iloc[i])[:40]!r}")
+        for rule, (mask, shown) in broken.items()
+        for i in np.flatnonzero(mask)[:KEPT]
+    ]
+    if breaches:
+        raise InputError(sorted(breaches, key=lambda b: b.row or 0)[:KEPT])
 
 
 def sentiment(
@@ -76,24 +103,76 @@ def sentiment(
 ) -> pd.DataFrame:
     """Mean VADER compound of a symbol's headlines of the last three sessions.
 
-    A headline counts from the first session whose close is at or after its `available_at`.
+    A headline counts from the first session whose close is at or after its `available_at`: what
+    comes a second after a close counts from the next session. Source: Hutto and Gilbert, VADER
+    (ICWSM 2014).
+
+    Parameters
+    ----------
+    headlines : DataFrame
+        symbol, text, available_at (with a zone).
+    sessions : DatetimeIndex, shape (t,)
+        Consecutive sessions of the exchange, in order.
+    calendar : str
+        The exchange, for the closes.
 
     Returns
     -------
     DataFrame
         symbol, session, sentiment in [−1, 1]; only where there is a headline.
+
+    Raises
+    ------
+    InputError
+        When a headline doesn't say when it was available.
     """
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
+    _stamped(headlines)
+    known = headlines[headlines["symbol"].isin(list(symbols))].reset_index(drop=True)
     score = SentimentIntensityAnalyzer().polarity_scores
-    closes = pd.DatetimeIndex([exchange.closes_at(calendar, s) for s in sessions], tz="UTC")
-    known = headlines[headlines["symbol"].isin(list(symbols))]
-    first = closes.searchsorted(pd.DatetimeIndex(known["available_at"]).tz_convert("UTC"))
-    compound = np.array([score(text)["compound"] for text in known["text"]])
-    rows = [
-        (symbol, sessions[i], value)
-        for symbol, start, value in zip(known["symbol"], first.tolist(), compound, strict=True)
-        for i in range(start, min(start + SESSIONS, len(sessions)))
-    ]
-    frame = pd.DataFrame(rows, columns=["symbol", "session", "sentiment"])
+    compound = np.array([score(text)["compound"] for text in known["text"]], dtype=np.float64)
+    first = _first_sessions(known["available_at"], sessions, calendar=calendar)
+    place = first[:, None] + np.arange(SESSIONS)
+    row, column = np.nonzero((place >= 0) & (place < len(sessions)))
+    frame = pd.DataFrame(
+        {
+            "symbol": known["symbol"].iloc[row].reset_index(drop=True),
+            "session": sessions[place[row, column]],
+            "sentiment": compound[row],
+        }
+    )
     return frame.groupby(["symbol", "session"])["sentiment"].mean().reset_index()
+
+
+def _stamped(headlines: pd.DataFrame) -> None:
+    if "available_at" not in headlines:
+        rule = "there is no available_at column"
+    elif not isinstance(headlines["available_at"].dtype, pd.DatetimeTZDtype):
+        rule = "the times have no zone"
+    elif headlines["available_at"].isna().any():
+        rule = f"{int(headlines['available_at'].isna().sum())} headlines have no time"
+    else:
+        return
+    raise InputError([Breach("headlines", None, "available_at", rule)])
+
+
+def _first_sessions(
+    stamps: pd.Series[Any], sessions: pd.DatetimeIndex, *, calendar: str
+) -> NDArray[np.int64]:
+    """Position of the first session to know each stamp; −SESSIONS or less: none counts it."""
+    if not len(stamps) or not len(sessions):
+        return np.full(len(stamps), -SESSIONS, dtype=np.int64)
+    before: list[pd.Timestamp] = [sessions[0]]
+    for _ in range(SESSIONS):  # a headline may be older than the first session asked for
+        before.insert(0, exchange.previous_session(calendar, before[0]))
+    every = pd.DatetimeIndex(before[:-1]).append(sessions)
+    # A session closes less than two days from its date: only closes near the stamps are asked.
+    dates = stamps.dt.tz_localize(None).dt.normalize()
+    start = int(every.searchsorted(dates.min() - pd.Timedelta(days=2)))
+    end = int(every.searchsorted(dates.max() + pd.Timedelta(days=2))) + 1
+    closes = [exchange.closes_at(calendar, s).tz_convert("UTC") for s in every[start:end]]
+    if not closes:
+        return np.full(len(stamps), len(sessions), dtype=np.int64)
+    found = pd.DatetimeIndex(closes).searchsorted(pd.DatetimeIndex(stamps).tz_convert("UTC"))
+    return np.asarray(found, dtype=np.int64) + start - SESSIONS

@@ -146,7 +146,7 @@ def _presence(frame: Panel, rules: Rules, known: pd.DatetimeIndex) -> Iterator[_
     missed[frame.first] = 0
     first, last = at[frame.start], at[frame.stop - 1]
     expected = last - first + 1
-    share = 1 - (frame.stop - frame.start) / expected
+    share = (expected - (frame.stop - frame.start)) / expected  # 3 of 60 is 5 %, to the last bit
     for k in np.flatnonzero(share > rules.missing_error):
         severity = "critical" if share[k] > rules.missing_critical else "error"
         text = f"{share[k]:.1%} of {expected[k]} sessions have no bar"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import re
@@ -17,7 +18,7 @@ from pydantic import Field, ValidationError
 
 from hybridnb.canonical import plain
 from hybridnb.errors import Breach, InputError
-from hybridnb.policy import Params
+from hybridnb.policy import Finite, Params
 
 SCHEMA = 1
 _RUN = r"run_\d{8}_\d{6}_[0-9a-f]{6}"
@@ -37,7 +38,7 @@ class Manifest(Params):
     environment: dict[str, Any] = Field(default_factory=dict)
     seeds: dict[str, int] = Field(default_factory=dict)
     results: dict[str, Any] = Field(default_factory=dict)
-    runtime: dict[str, float] = Field(default_factory=dict, description="seconds")
+    runtime: dict[str, Finite] = Field(default_factory=dict, description="seconds")
     errors: list[str] = Field(default_factory=list)
     schema_version: int = Field(SCHEMA, ge=1, le=SCHEMA)
 
@@ -46,10 +47,23 @@ class Manifest(Params):
         return dict(plain(self.model_dump(mode="python")))
 
     def write(self, path: Path) -> None:
-        """Write atomically."""
+        """Write atomically; what is read back has the same plain values.
+
+        Raises
+        ------
+        ValueError
+            For a value without a canonical form.
+        """
+        text = json.dumps(self.values(), indent=1, ensure_ascii=False, allow_nan=False)
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
-        fresh.write_text(self.model_dump_json(indent=1), encoding="utf-8")
-        os.replace(fresh, path)
+        try:
+            with fresh.open("w", encoding="utf-8") as out:
+                out.write(text + "\n")
+                out.flush()
+                os.fsync(out.fileno())
+            os.replace(fresh, path)
+        finally:
+            fresh.unlink(missing_ok=True)
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
@@ -67,37 +81,62 @@ class Manifest(Params):
 
 
 def git_state(folder: Path | None) -> dict[str, Any] | None:
-    """Commit, branch and digest of uncommitted changes; None outside a checkout."""
+    """Commit, branch and digest of uncommitted work; None outside a checkout.
+
+    Returns
+    -------
+    dict or None
+        commit, branch ("HEAD" when detached), dirty, diff_sha256: over the changes to tracked
+        files and the content of files that git neither tracks nor ignores; None when clean.
+    """
     if folder is None or not (folder / ".git").exists():
         return None
-
-    def ask(*command: str) -> bytes | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(folder), *command], capture_output=True, timeout=30, check=True
-            )
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout
-
-    commit, branch = ask("rev-parse", "HEAD"), ask("rev-parse", "--abbrev-ref", "HEAD")
-    diff = ask("diff", "HEAD", "--no-ext-diff")
-    if commit is None or branch is None or diff is None:
+    try:
+        commit, branch = _git(folder, "rev-parse", "HEAD", "--abbrev-ref", "HEAD").split()
+        # Whatever the user's settings, equal changes give equal bytes.
+        plainly = ("--binary", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames")
+        prefixes = ("--src-prefix=a/", "--dst-prefix=b/")
+        diff = _git(folder, "diff", "HEAD", *plainly, *prefixes)
+        new = _git(folder, "ls-files", "--others", "--exclude-standard", "-z")
+    except (OSError, subprocess.SubprocessError, ValueError):
         return None
+    changed = hashlib.sha256(diff)
+    for name in sorted(filter(None, new.split(b"\0"))):
+        changed.update(name + b"\0" + _content(folder / os.fsdecode(name)))
+    dirty = bool(diff or new)
     return {
-        "commit": commit.decode().strip(),
-        "branch": branch.decode().strip(),
-        "dirty": bool(diff),
-        "diff_sha256": hashlib.sha256(diff).hexdigest() if diff else None,
+        "commit": commit.decode(),
+        "branch": branch.decode(),
+        "dirty": dirty,
+        "diff_sha256": changed.hexdigest() if dirty else None,
     }
 
 
+def _git(folder: Path, *command: str) -> bytes:
+    call = ["git", "-C", str(folder), *command]
+    return subprocess.run(call, capture_output=True, timeout=30, check=True).stdout
+
+
+def _content(path: Path) -> bytes:
+    """Digest of a file; of a link, where it points; nothing of what went away meanwhile."""
+    try:
+        if path.is_symlink():
+            return os.fsencode(path.readlink())
+        with path.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").digest()
+    except OSError:  # removed since git listed it, a nested checkout, or unreadable
+        return b""
+
+
 def environment() -> dict[str, Any]:
-    """Python, platform, and the version of every direct dependency."""
+    """Python, platform, and the version of hybridnb and of every direct dependency.
+
+    A dependency of an extra that isn't installed has the version None.
+    """
     return {
         "python": sys.version.split()[0],
         "platform": platform.platform(),
-        "packages": dict(_versions(requires("hybridnb") or [])),
+        "packages": dict(_versions(["hybridnb", *(requires("hybridnb") or [])])),
     }
 
 

@@ -6,20 +6,44 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
-HEAD = "0001"
+from hybridnb.errors import Refused
+
+VERSIONS = ("0001", "0002")
+HEAD = VERSIONS[-1]
+LOCK = 6_829_401_553  # PostgreSQL's advisory lock of this schema: any number of our own
 
 
-def upgrade(connection: Connection) -> None:
-    """Bring a database to the newest schema; nothing happens where it is there."""
-    if _version(connection) == HEAD:
+def current(connection: Connection) -> bool:
+    """Whether a database has the newest schema.
+
+    Raises
+    ------
+    Refused
+        When a later release made it.
+    """
+    found = _version(connection)
+    if found is not None and found not in VERSIONS:
+        raise Refused(
+            f"the ledger's schema {found} is of a later release; this one knows {HEAD}",
+            remedy="Install the release that wrote it; nothing was changed.",
+        )
+    return found == HEAD
+
+
+def upgrade(connection: Connection, *, to: str = HEAD) -> None:
+    """Bring a database to a schema version, all or nothing, in the caller's transaction."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+    if current(connection):
         return
     from alembic import command
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    place = str(Path(__file__).parent)
+    config.set_main_option("script_location", place.replace("%", "%%"))  # it interpolates
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def _version(connection: Connection) -> str | None:
