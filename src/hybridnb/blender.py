@@ -54,7 +54,7 @@ def liquidity_score(median_value: float, order_value: float) -> float:
     return min(1.0, median_value / (100.0 * order_value)) if median_value >= 0.0 else np.nan
 
 
-def blend(  # noqa: PLR0913 - the formula has these inputs
+def blend(
     lim: Limits,
     *,
     p_short: float,

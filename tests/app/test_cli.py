@@ -107,9 +107,7 @@ def test_ingest_stores_a_checked_copy_once(tmp_path: Path) -> None:
 
 def test_ingest_of_broken_bars_stores_nothing(tmp_path: Path) -> None:
     bars = tmp_path / "ABC.csv"
-    bars.write_text(
-        "Date,Open,High,Low,Close,Volume\n2024-01-02,10,9,11,10,5\n", encoding="utf-8"
-    )
+    bars.write_text("Date,Open,High,Low,Close,Volume\n2024-01-02,10,9,11,10,5\n", encoding="utf-8")
     code, found = failed("ingest", bars)
     assert code == 2
     assert [(b["file"], b["row"]) for b in found["breaches"]] == [("ABC.csv", 2)]

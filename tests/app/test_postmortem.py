@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def closed(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def test_pnl_by_symbol_adds_up_to_the_day_s(sessions: list[list[dict[str, Any]]]) -> None:
     traded = 0
-    for before, rows in zip(sessions, sessions[1:], strict=False):
+    for before, rows in pairwise(sessions):
         facts = facts_of(rows, closed(before))
         change = (closed(rows)["equity"] - closed(before)["equity"]) / SCALE
         assert sum(facts.by_symbol.values()) == pytest.approx(change, abs=1e-6)

@@ -44,7 +44,8 @@ def test_a_bullish_score_buys_at_the_open_within_the_per_name_cap(
     day = panel.day(270)
     for fill in fills:
         assert fill["reference"] == day.bars[fill["symbol"]].open
-        assert fill["quantity"] * day.last[fill["symbol"]] <= cap * setup.policy.opening_cash * SCALE
+        value = fill["quantity"] * day.last[fill["symbol"]]
+        assert value <= cap * setup.policy.opening_cash * SCALE
     for position in state.book.positions.values():
         assert position.stop < position.entry < position.target
 
@@ -192,9 +193,7 @@ def test_nothing_after_the_day_reaches_its_decision(
 
 
 @given(seed=st.integers(0, 2**31))
-def test_a_state_survives_the_ledger(
-    panel_of: Make, setup_of: Make, run: Make, seed: int
-) -> None:
+def test_a_state_survives_the_ledger(panel_of: Make, setup_of: Make, run: Make, seed: int) -> None:
     rng = np.random.default_rng(seed)
     closes = 100 * np.exp(np.cumsum(rng.normal(0, 0.03, (270, 2)), 0))
     state, _ = run(panel_of(closes, score=rng.random((270, 2))), setup_of(2), 262, 268)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -32,13 +31,13 @@ def opened(home: Home, session: str) -> Context:
 
 
 @pytest.fixture(scope="module")
-def friday(home: Home) -> Iterator[Context]:
-    yield opened(home, "2013-03-01")
+def friday(home: Home) -> Context:
+    return opened(home, "2013-03-01")
 
 
 @pytest.fixture(scope="module")
-def thursday(home: Home) -> Iterator[Context]:
-    yield opened(home, "2013-02-28")
+def thursday(home: Home) -> Context:
+    return opened(home, "2013-02-28")
 
 
 def test_the_training_ends_before_the_day_and_is_aligned(friday: Context) -> None:
@@ -65,7 +64,9 @@ def test_trained_once_and_found_again(friday: Context) -> None:
     assert not list((friday.home.root / "checkpoints").glob("*"))
 
 
-def test_another_home_trains_the_same_model(friday: Context, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_another_home_trains_the_same_model(
+    friday: Context, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     other = replace(friday, home=Home(tmp_path_factory.mktemp("other")))
     assert train(other, silent).version == train(friday, silent).version
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sqlalchemy import Engine, create_engine, text
 from hybridnb.errors import LedgerBroken, Missing, Refused, UsageError
 from hybridnb.ledger.beats import Beat
 from hybridnb.ledger.chain import entries, genesis
+from hybridnb.ledger.heads import Head, Heads
 from hybridnb.ledger.store import Ledger
 
 SAME = {"book": "sample-1", "session": "2024-01-02"}
@@ -67,7 +69,7 @@ def test_groups_make_no_difference_to_the_chain(new_url: Callable[[], str], tmp_
     rows, found = session_rows(12), []
     for n, cuts in enumerate([(0, 12), (0, 1, 2, 12), (0, 5, 5, 11, 12)]):
         ledger = Ledger(new_url(), heads=tmp_path / f"{n}.json")
-        for start, stop in zip(cuts, cuts[1:], strict=False):
+        for start, stop in pairwise(cuts):
             ledger.append("session", rows[start:stop])
         found.append(list(ledger.entries("session")))
         ledger.close()
@@ -145,40 +147,39 @@ def test_ensure_takes_rows_of_its_session_only(ledger: Ledger) -> None:
 @own
 @given(cuts=st.lists(st.integers(0, 15), max_size=4), total=st.integers(1, 15))
 def test_ensure_from_any_prefixes_gives_the_undisturbed_head(
-    new_url: Callable[[], str],
-    tmp_path_factory: pytest.TempPathFactory,
-    cuts: list[int],
-    total: int,
+    ledger: Ledger, cuts: list[int], total: int
 ) -> None:
-    rows = session_rows(total)
-    ledger = Ledger(new_url(), heads=tmp_path_factory.mktemp("heads") / "heads.json")
+    session = f"day {ledger.count('session')}"  # each example follows the one before
+    same = {"book": "sample-1", "session": session}
+    rows = [row | same for row in session_rows(total)]
+    *_, last = entries("session", rows, seq=0, head=ledger.head("session"))
     for cut in cuts:
-        ledger.ensure("session", rows[:cut], **SAME)
-    ledger.ensure("session", rows, **SAME)
-    *_, last = entries("session", rows, seq=0, head=genesis("session"))
+        ledger.ensure("session", rows[:cut], **same)
+    ledger.ensure("session", rows, **same)
     assert ledger.head("session") == last.hash
-    assert ledger.rows("session") == rows and ledger.verify().ok
-    ledger.close()
+    assert ledger.rows("session", **same) == rows
+    assert ledger.verify().ok
 
 
 @own
 @given(data=st.data())
 def test_any_change_is_found_and_the_first_broken_row_named(
-    new_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    ledger: Ledger, url: str, heads: Path, data: st.DataObject
 ) -> None:
-    url = new_url()
-    ledger = Ledger(url, heads=tmp_path_factory.mktemp("heads") / "heads.json")
+    engine = create_engine(url)
+    with engine.begin() as connection:  # what the example before left
+        connection.execute(text("DELETE FROM entries"))
+    Heads(heads).write({"session": Head(0, genesis("session"))})
     number = data.draw(st.integers(1, 12), label="rows")
     ledger.append("session", session_rows(number))
     ledger.append("operations", [{"kind": "run", "id": "run_1"}])
-    engine = create_engine(url)
+    assert ledger.verify().ok
     first = data.draw(st.sampled_from([_edit, _delete, _swap, _truncate]))(engine, data, number)
     engine.dispose()
     found = ledger.verify()
     assert not found.ok and found.first_broken is not None
     assert (found.first_broken["chain"], found.first_broken["seq"]) == ("session", first)
     assert found.rows == first - 1
-    ledger.close()
 
 
 def _edit(engine: Engine, data: st.DataObject, number: int) -> int:

@@ -243,6 +243,17 @@ def test_a_row_of_another_length_is_named(load: Load, bars_of: Bars, tmp_path: P
     assert (breach.row, breach.rule) == (ROW + 1, "row length")
 
 
+def test_a_row_of_another_length_that_is_no_text_isn_t_dropped(
+    load: Load, bars_of: Bars, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines = as_csv(bars_of(), tmp_path).read_bytes().splitlines()
+    path = tmp_path / "bars.csv"
+    path.write_bytes(b"\n".join([*lines[:ROW], lines[ROW] + b",\xff", *lines[ROW + 1 :]]))
+    (breach,) = refusal(load, path).breaches
+    assert (breach.rule, breach.detail) == ("not a table", "the file isn't UTF-8 text")
+    assert capfd.readouterr().err == ""
+
+
 def test_every_rule_is_reported_at_once_in_the_file_s_order(
     load: Load, bars_of: Bars, tmp_path: Path
 ) -> None:

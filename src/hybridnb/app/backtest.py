@@ -22,7 +22,6 @@ from hybridnb.app.session import step
 from hybridnb.app.state import first_state
 from hybridnb.domain import SCALE, Mode
 
-
 Rows = NDArray[np.int64]
 
 

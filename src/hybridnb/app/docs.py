@@ -68,9 +68,7 @@ def refusals() -> str:
 
 def modes() -> str:
     """Caps by trading mode."""
-    rows = (
-        (f"`{mode}`", *(f"{share:.0%}" for share in caps)) for mode, caps in MODE_CAPS.items()
-    )
+    rows = ((f"`{mode}`", *(f"{share:.0%}" for share in caps)) for mode, caps in MODE_CAPS.items())
     return _table(("mode", "penny", "F&O", "core"), rows)
 
 

@@ -103,7 +103,10 @@ def _calendar() -> Finding:
     from hybridnb.market.calendar import known_until
 
     def ask() -> str:
-        until, need = known_until("XTSE"), dt.date.today() + dt.timedelta(days=AHEAD_DAYS)
+        until, need = (
+            known_until("XTSE"),
+            dt.datetime.now(dt.UTC).date() + dt.timedelta(days=AHEAD_DAYS),
+        )
         if until.date() < need:
             raise CheckFailed(
                 f"XTSE is known until {until:%Y-%m-%d} only",

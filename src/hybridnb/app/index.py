@@ -123,9 +123,7 @@ def _headline(traded: Traded, verdict: Mapping[str, Any], source: str) -> str:
     )
 
 
-def _pictures(
-    traded: Traded, exports: Mapping[str, Mapping[str, Any]], policy: Policy
-) -> str:
+def _pictures(traded: Traded, exports: Mapping[str, Mapping[str, Any]], policy: Policy) -> str:
     review, decided = exports["gate_review"], views.decisions(traded.rows)
     curve = pd.Series(
         review["equity"]["value"], index=pd.to_datetime(review["equity"]["session"]), dtype=float
@@ -190,6 +188,7 @@ def _stamps(traded: Traded, verdict: Mapping[str, Any]) -> str:
         ("verdict", verdict["id"]),
     ]
     shown = "".join(
-        f"<tr><th scope='row'>{escape(k)}</th><td><code>{escape(str(v))}</code></td></tr>" for k, v in stamps
+        f"<tr><th scope='row'>{escape(name)}</th><td><code>{escape(str(value))}</code></td></tr>"
+        for name, value in stamps
     )
     return _section("Stamps", f"<div class='scroll'><table>{shown}</table></div>")

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-import hybridnb.errors as errors
+from hybridnb import errors
 from hybridnb.app.context import Context
 from hybridnb.app.home import checkout, home, reports_folder, shipped
 from hybridnb.app.ledgers import open_ledger
@@ -155,6 +155,8 @@ def _row(ledger: Ledger, name: str, result: Result, facts: dict[str, Any]) -> No
     digest = sha256(manifest.values())
     ledger.append(
         "operations",
-        [{"kind": "run", "id": manifest.id, "job": name, "at": now.isoformat(timespec="seconds")}
-         | {"status": str(result.status), "key": result.key, "manifest": digest}],
+        [
+            {"kind": "run", "id": manifest.id, "job": name, "at": now.isoformat(timespec="seconds")}
+            | {"status": str(result.status), "key": result.key, "manifest": digest}
+        ],
     )

@@ -259,7 +259,7 @@ class Lab:
         """Hand a step's results to the run's record; in JupyterLab this does nothing."""
         makers: dict[str, Any] = {
             "training": lambda: {"model": self.model.version, "trained_to": self.model.trained_to},
-            "gate_review": lambda: self.reviewed.export(),
+            "gate_review": self.reviewed.export,
             "live_session": lambda: {"session": self.traded.summary(), "usage": self._usage()},
             "post_mortem": lambda: {
                 "narrative": self.narrative(),

@@ -59,15 +59,11 @@ class Reviewed:
         }
 
 
-def review(
-    context: Context, panel: Panel, model: Model, hints: Hints, *, say: Say
-) -> Reviewed:
+def review(context: Context, panel: Panel, model: Model, hints: Hints, *, say: Say) -> Reviewed:
     """Gather the evidence, ask the gates, and record the verdict once."""
     rows = held_out(context, panel, to=model.trained_to)
     with timed(f"backtest of {len(rows)} sessions", say):
-        tested = backtest(
-            context, panel, hints, rows=rows, model_version=model.version, say=say
-        )
+        tested = backtest(context, panel, hints, rows=rows, model_version=model.version, say=say)
     y, p = _calibration(context, panel, rows)
     with timed("leakage and drift", say):
         leaks, drifts = _leakage(context, model), _drift(context, model)
@@ -193,5 +189,3 @@ def _drift(context: Context, model: Model) -> list[Check]:
     mean = mean.loc[:, mean.std() > 0.0]
     start = len(mean) - DRIFT_SESSIONS
     return list(drift(mean.iloc[WARM_UP:start], mean.iloc[start:], seed=context.seed))
-
-

@@ -37,7 +37,8 @@ def picture_of(policy: Policy, **given: float) -> figures.Picture:
     charged = {"volatility": score.volatility, "news": score.news}
     charged |= {"liquidity": score.liquidity, "correlation": score.correlation}
     terms += [(name, -value) for name, value in charged.items() if value]
-    return figures.waterfall([*terms, ("= score", score.score)], title=str(ACTION_NAMES[score.action]))
+    action = str(ACTION_NAMES[score.action])
+    return figures.waterfall([*terms, ("= score", score.score)], title=action)
 
 
 def sliders(policy: Policy) -> Any:

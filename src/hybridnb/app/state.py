@@ -31,7 +31,7 @@ class State:
     """Book, control plane, orders still working, and the origin of each open position."""
 
     book: Book
-    risk: RiskState = RiskState()
+    risk: RiskState = field(default_factory=RiskState)
     working: tuple[Order, ...] = ()
     origins: Mapping[str, Origin] = field(default_factory=dict)
     peak: int = 0

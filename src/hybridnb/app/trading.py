@@ -206,7 +206,7 @@ def _detail(context: Context, day: Day) -> Callable[[str], Mapping[str, Any]]:
 
 
 def _refuse_earlier(ledger: Ledger, context: Context, book: str) -> None:
-    rows = [r for r in ledger.rows("session", kind="session_closed", book=book)]
+    rows = ledger.rows("session", kind="session_closed", book=book)
     later = [r["session"] for r in rows if r["session"] > context.session]
     if later:
         raise Refused(

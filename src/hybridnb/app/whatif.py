@@ -67,5 +67,3 @@ def _case(
         "value": value,
         "refused": why or "–",
     }
-
-

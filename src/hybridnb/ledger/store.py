@@ -209,7 +209,7 @@ class Ledger:
         query = select(ENTRIES).where(ENTRIES.c.chain == chain).order_by(ENTRIES.c.seq)
         for name, value in where.items():
             query = query.where(ENTRIES.c[name] == value)
-        for row in connection.execution_options(yield_per=BATCH).execute(query):
+        for row in connection.execute(query, execution_options={"yield_per": BATCH}):
             yield Entry(*row)
 
     def _last(self, connection: Connection, chain: str) -> Head:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table is read as a table
 """Quality of bars whose contracts hold: warnings, errors that take a symbol out, and refusal.
 
 | check | severity | fires when |

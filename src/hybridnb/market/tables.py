@@ -109,6 +109,7 @@ def _csv(file: str, data: bytes) -> RawTable:
     above = len(data[: len(data) - len(body)].splitlines())
     bad: list[tuple[int, int]] = []
     try:
+        body.decode()  # the parser's own note of a row that isn't text would be lost
         names = next(csv.reader([body.splitlines()[0].decode()], strict=True))
         table = _parse(body, len(names), bad)
     except UnicodeDecodeError:
