@@ -132,7 +132,7 @@ def test_a_refusal_names_key_value_and_what_is_allowed(
 class Shelf(Params):
     """Policies by free names, as the files of profiles and symbols hold them."""
 
-    policies: dict[str, Policy] = {}
+    policies: dict[str, Policy]
 
 
 def test_a_refusal_below_a_free_name_says_what_is_allowed_there() -> None:

@@ -299,6 +299,19 @@ def test_the_same_bar_in_two_files_is_refused_with_both_places(
     assert caught.value.breaches[0].detail.endswith("stands in one.csv, row 37 already")
 
 
+def test_a_whole_file_that_stands_twice_is_counted(
+    load: Load, bars_of: Bars, tmp_path: Path
+) -> None:
+    bars = bars_of(*(f"N{i:02d}.TO" for i in range(20)))  # 1,200 bars
+    for name in ("one.csv", "two.csv"):
+        bars.to_csv(tmp_path / name, index=False)
+    with pytest.raises(InputError) as caught:
+        load("folder", tmp_path)
+    assert len(caught.value.breaches) == 1000
+    assert caught.value.breaches[-1].detail == "1200 rows in all"
+    assert {b.file for b in caught.value.breaches} == {"two.csv"}
+
+
 @pytest.mark.parametrize("format_", FORMATS)
 def test_a_jump_keeps_its_row_where_the_file_isn_t_sorted(
     format_: str, load: Load, bars_of: Bars, tmp_path: Path

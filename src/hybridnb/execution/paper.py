@@ -56,6 +56,8 @@ class PaperVenue:
         self._instruments = instruments
         self._orders = {order.client_id: order for order in working}
         self._seen = set(self._orders)
+        # What an order filled in earlier sessions has paid its commission there.
+        self._paid = {order.client_id: order.filled for order in self._orders.values()}
         self._charged: dict[str, int] = {}
         self._used: dict[str, int] = {}
         self.liquidity: Mapping[str, Liquidity] = {}
@@ -193,7 +195,7 @@ class PaperVenue:
         charged = self._charged.get(order.client_id, 0)
         commission = equity_commission(
             self._costs,
-            quantity=filled,
+            quantity=filled - self._paid.get(order.client_id, 0),
             price=price * instrument.multiplier,
             due_before=charged,
         )

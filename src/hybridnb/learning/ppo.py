@@ -27,7 +27,7 @@ from hybridnb.learning.trading_env import EpisodeData, TradingEnv
 from hybridnb.limits import Limits
 from hybridnb.policy import Policy
 
-PARTS = 5
+PARTS = 10  # each says a line and can be resumed from
 
 
 def train_ppo(
@@ -46,17 +46,25 @@ def train_ppo(
     ----------
     data : EpisodeData
     checkpoint : Path or None
-        Folder for finished parts.
+        Folder for finished parts: of one training only, since whatever lies there is resumed.
+
+    Returns
+    -------
+    Hint
+        After as many whole rollouts of `n_steps × envs` as `timesteps` holds, at least one.
     """
     rollout = params.n_steps * params.envs
-    parts = max(1, min(PARTS, params.timesteps // rollout))
-    steps = max(1, params.timesteps // rollout // parts) * rollout
+    rollouts = max(1, params.timesteps // rollout)
+    parts = min(PARTS, rollouts)
+    # After part k so many steps are done.
+    ends = [rollout * (rollouts * (k + 1) // parts) for k in range(parts)]
     saved, curve = _latest(checkpoint)
     done = len(curve)
     with reproducible():
         for part in range(done, parts):
             model = _model(saved, data, policy, lim, params=params, seed=seed + 7919 * part)
             seen = _Rewards()
+            steps = ends[part] - (ends[part - 1] if part else 0)
             model.learn(steps, callback=seen, reset_num_timesteps=True)
             buffer = io.BytesIO()
             model.save(buffer)
@@ -64,7 +72,7 @@ def train_ppo(
             curve = [*curve, seen.means]
             _keep(checkpoint, part, saved, curve)
             say(
-                f"  size hint {(part + 1) * steps:,} of {parts * steps:,} steps:"
+                f"  size hint {ends[part]:,} of {ends[-1]:,} steps:"
                 f" mean reward {seen.means[-1]:+.4f}"
             )
         actor = _model(saved, data, policy, lim, params=params, seed=seed)

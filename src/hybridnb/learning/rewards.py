@@ -42,9 +42,9 @@ def mix_of(params: PpoParams) -> RewardMix:
     mix = MIXES[params.mix]
     return replace(
         mix,
-        pnl=mix.pnl * params.returns / RETURNS,
-        cost=mix.cost * params.turnover / TURNOVER,
-        risk=mix.risk * params.drawdown / DRAWDOWN,
+        pnl=mix.pnl * (params.returns / RETURNS),
+        cost=mix.cost * (params.turnover / TURNOVER),
+        risk=mix.risk * (params.drawdown / DRAWDOWN),
         penalty_rate=params.penalty_rate,
     )
 
