@@ -31,22 +31,20 @@ def level(check: Check) -> str:
     return check.detail.partition(":")[0]
 
 
-@pytest.mark.parametrize("phi", [0.0, 0.9, 0.95])
-def test_an_unchanged_series_alarms_in_at_most_one_of_forty(phi: float) -> None:
+@pytest.mark.parametrize(("phi", "beyond_the_plain_bar"), [(0.0, 0), (0.9, 5), (0.95, 15)])
+def test_an_unchanged_series_seldom_alarms_though_its_psi_is_beyond_the_plain_bar(
+    phi: float, beyond_the_plain_bar: int
+) -> None:
     found = []
     for seed in SEEDS:
         series = persistent(phi, ROWS + NOW, seed=seed)
         found.append(one(series[:ROWS], series[ROWS:]))
-    assert sum(check.status is not Status.PASS for check in found) <= 1
+    beyond = [c for c in found if c.value is not None and c.value > 0.20]
+    assert len(beyond) >= beyond_the_plain_bar
+    assert all(c.threshold is not None and c.threshold >= 0.20 for c in beyond)
+    # A few per cent: the null is itself estimated from one stretch of the series.
+    assert sum(check.status is not Status.PASS for check in found) <= 2
     assert sum(level(check) == "HIGH" for check in found) <= 2
-
-
-def test_the_plain_bar_alone_would_alarm_on_unchanged_persistence() -> None:
-    series = [persistent(0.95, ROWS + NOW, seed=seed) for seed in SEEDS]
-    found = [one(s[:ROWS], s[ROWS:]) for s in series]
-    assert sum(c.value is not None and c.value > 0.20 for c in found) >= 10
-    raised = [c for c in found if c.value is not None and c.value > 0.20]
-    assert all(c.threshold is not None and c.threshold > c.value for c in raised)
 
 
 @pytest.mark.parametrize(("phi", "least"), [(0.0, 20), (0.7, 20), (0.9, 19)])

@@ -53,7 +53,7 @@ def tomorrow(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def filled_backwards(frame: pd.DataFrame) -> pd.DataFrame:
-    holes = frame["session"].dt.dayofweek == 2
+    holes = frame["session"].dt.day_of_week == 2
     known = frame["close"].mask(holes).groupby(frame["symbol"]).bfill()
     return honest(frame).assign(momentum=known)
 

@@ -56,11 +56,17 @@ def go(*writers: subprocess.Popen[str]) -> None:
         writer.stdin.flush()
 
 
+@pytest.mark.parametrize("apart", [False, True], ids=["one home", "two homes"])
 def test_concurrent_writers_interleave_and_lose_nothing(
-    ledger: Ledger, url: str, heads: Path
+    ledger: Ledger, url: str, heads: Path, apart: bool
 ) -> None:
+    """Writers of two homes share no lock but the database's own."""
     number, books = 40, ("one", "two")
-    writers = [start(url, heads, book, number=number, linger=0) for book in books]
+    places = [heads, heads.with_name("other.json") if apart else heads]
+    writers = [
+        start(url, place, book, number=number, linger=0)
+        for book, place in zip(books, places, strict=True)
+    ]
     go(*writers)
     for writer in writers:
         assert writer.communicate(timeout=120)[0] == "done\n" and writer.returncode == 0
@@ -69,6 +75,9 @@ def test_concurrent_writers_interleave_and_lose_nothing(
         assert ledger.rows("session", book=book) == rows_of(book, number)
     assert Counter(row["book"] for row in ledger.rows("operations")) == {"one": 8, "two": 8}
     assert ledger.verify().ok
+    other = Ledger(url, heads=places[1])
+    assert other.verify().ok
+    other.close()
 
 
 def test_two_writers_of_one_session_write_each_row_once(

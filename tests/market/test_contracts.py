@@ -312,6 +312,17 @@ def test_a_whole_file_that_stands_twice_is_counted(
     assert {b.file for b in caught.value.breaches} == {"two.csv"}
 
 
+@pytest.mark.parametrize("case", ["split 2:1", "bad tick"])
+def test_one_jump_among_many_names_refuses_the_file(
+    case: str, load: Load, bars_of: Bars, tmp_path: Path
+) -> None:
+    """One of 25 names is under 5 % of them: in a feed it would only be left out."""
+    spoil, rule = BROKEN[case]
+    path = as_csv(spoil(bars_of(*(f"N{i:02d}.TO" for i in range(25)))), tmp_path)
+    (breach,) = refusal(load, path).breaches
+    assert (breach.file, breach.row, breach.rule) == (path.name, ROW + 2, rule)
+
+
 @pytest.mark.parametrize("format_", FORMATS)
 def test_a_jump_keeps_its_row_where_the_file_isn_t_sorted(
     format_: str, load: Load, bars_of: Bars, tmp_path: Path
