@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -67,10 +68,20 @@ def test_a_clamp_only_shrinks(size: float, rooms: tuple[float, ...], rate: float
     out = clamp(size, Room(*rooms), margin_rate=rate, refusals=0)
     assert out >= 0.0
     assert out == 0.0 or out <= size
+    if any(math.isnan(room) for room in rooms[:3]) or math.isnan(rate):
+        assert out == 0.0
     for room in rooms[:3]:
         assert out == 0.0 or out <= room
     if rate > 0.0 and out > 0.0:
         assert out <= rooms[3] / rate
+
+
+def test_unknown_room_is_no_room() -> None:
+    for name in Room._fields:
+        room = WIDE._replace(**{name: NAN})
+        assert clamp(0.5, room, margin_rate=0.5, refusals=0) == 0.0
+    assert clamp(0.5, WIDE, margin_rate=NAN, refusals=0) == 0.0
+    assert clamp(NAN, WIDE, margin_rate=0.5, refusals=0) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -135,9 +146,12 @@ def hostile(n: int, seed: int, oddity: float, policy: Policy, common: int) -> np
         if INPUT[name].kind == "f":
             plausible = rng.random(n) * rng.choice([1.0, 1.0, 0.02, 30.0], n)
             rows[name] = np.where(rng.random(n) < oddity, rng.choice(ODD, n), plausible)
-    rows["held"] = rng.choice([0.0, 0.0, 0.004, -0.004, 0.2], n) * rng.random(n)
-    rows["risk"] = rng.choice([0.0, 0.001, 0.03], n)
-    rows["margin_rate"] = rng.random(n)
+    rows["atr"] = np.where(rng.random(n) < oddity, rows["atr"], rows["price"] * 0.03)
+    views, clear = rng.choice([0.1, 0.9], n), rng.random(n) < 0.7
+    for name in ("p_short", "p_mid", "rl"):
+        rows[name] = np.where(clear, views, rows[name])
+    rows["held"] = rng.choice([0.0] * 9 + [0.004, -0.004, 0.1], n) * rng.random(n)
+    rows["risk"] = rng.choice([0.0] * 8 + [0.001] * 3 + [0.03], n)
     rows["bucket"] = rng.integers(0, 5, n)
     for row in rows:
         row["refused"] = common | entry_refusals(
@@ -203,8 +217,11 @@ def test_no_inputs_pass_a_limit(
         assert (after * rows["margin_rate"])[fno].sum() <= margin + 1e-12
     if control["mode"] is Mode.LIVE_MICRO:
         assert not (grows & (target < 0.0)).any()
-    if common:
+    if common or math.isnan(equity) or sessions < 60:
         assert not grows.any()
+    if not np.isfinite(margin):
+        assert not (grows & fno).any()
+    assert not (grows & ~(np.isfinite(rows["price"]) & np.isfinite(rows["atr"]))).any()
     exits = out["action"] * held < 0.0
     assert (target[exits] == 0.0).all() and (out["refused"][exits] == 0).all()
     hold = out["action"] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -46,7 +47,7 @@ def test_fee_tiers(volume: float, maker: float, taker: float) -> None:
 
 def test_tiers_fall_with_volume() -> None:
     assert list(TIERS) == sorted(TIERS)
-    for low, high in zip(TIERS, TIERS[1:], strict=False):
+    for low, high in itertools.pairwise(TIERS):
         assert high.maker <= low.maker and high.taker <= low.taker
 
 

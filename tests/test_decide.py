@@ -210,6 +210,19 @@ def test_margin_shrinks_an_fno_entry_then_refuses_it() -> None:
     assert one(account=ACCOUNT._replace(margin_available=0.0), **core)["refused"] == 0
 
 
+def test_an_unknown_equity_or_margin_is_no_entry() -> None:
+    dec = one(account=ACCOUNT._replace(equity=NAN))
+    assert dec["size_post_risk"] == 0.0
+    assert dec["refused"] != 0
+    fno = {"bucket": CODE[Bucket.FNO], "margin_rate": 0.5}
+    for dec in (
+        one(account=ACCOUNT._replace(margin_available=NAN), **fno),
+        one(**(fno | {"margin_rate": NAN})),
+    ):
+        assert dec["size_post_risk"] == 0.0
+        assert Refusal.MARGIN in refusals(dec)
+
+
 def test_names_are_sized_by_conviction_then_symbol() -> None:
     views = (0.7, 0.9, 0.2, 0.9, NAN, 0.5)
     rows = universe(*({"p_short": p, "p_mid": p, "rl": p} for p in views))
@@ -275,7 +288,7 @@ def test_reasons(change: dict[str, Any], tags: str) -> None:
 
 
 ODD = (NAN, float("inf"), -float("inf"), 0.0, -0.0, 5e-324, -1e-310, 1e308, 1.0, 0.5)
-VIEWS = ("p_short", "p_mid", "rl", "win_long", "win_short", "margin_rate")
+VIEWS = ("p_short", "p_mid", "rl", "win_long", "win_short")
 FACTS = ("volatility_z", "sentiment", "liquidity", "correlation", "correlation_floor")
 FACTS += ("annual_volatility", "posture", "price", "atr")
 

@@ -1,4 +1,4 @@
-"""Kill switch, quarantine, soft halt and protections, at and beside every boundary."""
+"""The control plane: kill switch, quarantine, soft halt, protections, and what a restart keeps."""
 
 from __future__ import annotations
 
@@ -7,175 +7,271 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
+from hybridnb.canonical import plain
 from hybridnb.domain import Leg, Mode, TradingState
-from hybridnb.policy import Risk
+from hybridnb.policy import Policy
 from hybridnb.risk import (
+    ALL,
     KILL_ALERT,
     QUARANTINE_ALERT,
     SOFT_HALT_ALERT,
     UNKNOWN_PNL_ALERT,
     Closed,
+    Lock,
     RiskState,
     marked,
     opened,
     settled,
 )
 
-RULES = Risk()
+RISK = Policy().risk
 LIVE = RiskState(mode=Mode.LIVE, ordinal=100)
 
 
-def killed(state: RiskState, ordinal: int) -> tuple[RiskState, tuple[str, ...]]:
-    """A session with that ordinal, opened and killed."""
-    return marked(opened(state, ordinal)[0], RULES, -0.03, at="s")
+def killed_at(state: RiskState, *ordinals: int) -> tuple[RiskState, tuple[str, ...]]:
+    """The state after a kill in each of these sessions, an operator back in LIVE each time."""
+    alerts: tuple[str, ...] = ()
+    for ordinal in ordinals:
+        state, _ = opened(state, ordinal)
+        state, alerts = marked(replace(state, mode=Mode.LIVE), RISK, -0.03, at="t")
+    return state, alerts
 
 
-def test_exactly_the_limit_trips() -> None:
-    state, alerts = marked(LIVE, RULES, -0.025, at="2024-01-02")
-    assert state.killed
-    assert state.state is TradingState.HALTED
-    assert state.killed_since == "2024-01-02"
-    assert alerts == (KILL_ALERT,)
+@pytest.mark.parametrize(
+    ("day_pnl", "killed"),
+    [(-0.025, True), (-0.0250001, True), (-0.0249999, False), (-1.0, True), (0.5, False)],
+)
+def test_the_switch_trips_at_exactly_the_limit(day_pnl: float, killed: bool) -> None:
+    after, alerts = marked(LIVE, RISK, day_pnl, at="2013-03-01")
+    assert after.killed is killed
+    assert (after.state is TradingState.HALTED) is killed
+    assert alerts == ((KILL_ALERT,) if killed else ())
+    assert after.kills == ((100,) if killed else ())
+    assert after.killed_since == ("2013-03-01" if killed else "")
 
 
-def test_just_above_the_limit_only_warns() -> None:
-    state, alerts = marked(LIVE, RULES, -0.0249999, at="s")
-    assert not state.killed
-    assert (state.warnings, alerts) == (1, ())
+def test_minus_infinity_trips_too() -> None:
+    assert marked(LIVE, RISK, float("-inf"), at="")[0].killed
 
 
-@pytest.mark.parametrize("pnl", [None, float("nan")])
-def test_a_pnl_that_is_unknown_halts(pnl: float | None) -> None:
-    state, alerts = marked(LIVE, RULES, pnl, at="s")
-    assert state.state is TradingState.HALTED
-    assert not state.killed
+@pytest.mark.parametrize("unknown", [None, float("nan")])
+def test_a_day_pnl_that_cant_be_computed_halts(unknown: float | None) -> None:
+    after, alerts = marked(LIVE, RISK, unknown, at="")
+    assert after.state is TradingState.HALTED
+    assert not after.killed
     assert alerts == (UNKNOWN_PNL_ALERT,)
 
 
-def test_the_latch_survives_a_restart_and_is_cleared_into_demo() -> None:
-    state, _ = marked(LIVE, RULES, -0.03, at="s")
-    assert opened(state, 100) == (state, ())
-    state, _ = opened(state, 101)
-    assert (state.killed, state.mode, state.state) == (False, Mode.DEMO, TradingState.ACTIVE)
+def test_the_latch_holds_through_the_session() -> None:
+    killed, _ = marked(LIVE, RISK, -0.03, at="t")
+    for day_pnl in (0.5, -0.5, None):
+        assert marked(killed, RISK, day_pnl, at="u") == (killed, ())
+    assert opened(killed, 100) == (killed, ())
+    assert opened(killed, 99) == (killed, ())
 
 
-def test_a_latched_switch_stays_whatever_the_marks_say() -> None:
-    state, _ = marked(LIVE, RULES, -0.03, at="s")
-    assert marked(state, RULES, 0.5, at="t") == (state, ())
+def test_the_next_opening_clears_the_latch_into_demo() -> None:
+    killed, _ = marked(LIVE, RISK, -0.03, at="t")
+    after, alerts = opened(killed, 101)
+    assert (after.killed, after.state, after.mode) == (False, TradingState.ACTIVE, Mode.DEMO)
+    assert (after.killed_since, after.kills, alerts) == ("", (100,), ())
+    assert opened(after, 102)[0].mode is Mode.DEMO
 
 
-def test_three_kills_in_ten_sessions_are_a_quarantine_of_seven() -> None:
-    state, _ = killed(LIVE, 101)
-    state, _ = killed(state, 105)
-    state, alerts = killed(state, 110)
-    assert alerts == (KILL_ALERT, QUARANTINE_ALERT)
-    for ordinal in range(111, 118):
-        state, daily = opened(state, ordinal)
-        assert state.quarantined
-        assert state.mode is Mode.DEMO
-        assert daily == (f"Demo quarantine active—{118 - ordinal} days remaining",)
-    state, daily = opened(state, 118)
-    assert not state.quarantined
-    assert daily == ()
+def test_an_ordinary_opening_keeps_the_mode_and_lifts_the_halt() -> None:
+    halted, _ = marked(LIVE, RISK, None, at="")
+    after, alerts = opened(halted, 101)
+    assert (after.mode, after.state, alerts) == (Mode.LIVE, TradingState.ACTIVE, ())
 
 
-def test_a_third_kill_one_session_later_is_none() -> None:
-    state, _ = killed(LIVE, 101)
-    state, _ = killed(state, 105)
-    assert killed(state, 111)[1] == (KILL_ALERT,)
+def test_a_restart_keeps_everything() -> None:
+    state, _ = killed_at(LIVE, 101, 103)
+    trades = [Closed(103, "A", Leg.STOP, -5)] * 3
+    state = settled(replace(state, brake=True, warnings=2), RISK, equity=7, trades=trades)
+    again = TypeAdapter(RiskState).validate_python(plain(state))
+    assert again == state
+    assert again.killed and again.locks
+    assert opened(again, 103) == (again, ())
 
 
-def test_kills_before_a_quarantine_s_end_don_t_count_again() -> None:
-    state = LIVE
-    for ordinal in (101, 102, 103):
-        state, _ = killed(state, ordinal)
+@pytest.mark.parametrize(
+    ("kills", "quarantined"),
+    [
+        ((101, 102, 103), True),
+        ((101, 105, 110), True),
+        ((101, 105, 111), False),
+        ((101, 102), False),
+        ((101, 111, 112), False),
+        ((101, 102, 111, 112), False),
+        ((101, 104, 112, 113), True),
+    ],
+)
+def test_three_kills_in_the_last_ten_sessions(kills: tuple[int, ...], quarantined: bool) -> None:
+    state, alerts = killed_at(LIVE, *kills)
+    found = QUARANTINE_ALERT in alerts
+    expected = sum(k > kills[-1] - 10 for k in kills) >= 3
+    assert found is expected is quarantined
+    assert state.quarantine_until == (kills[-1] + 7 if quarantined else 0)
+
+
+def test_a_quarantine_lasts_seven_sessions_in_demo() -> None:
+    state, _ = killed_at(LIVE, 101, 102, 103)
+    for ordinal, left in zip(range(104, 111), range(7, 0, -1), strict=True):
+        state, alerts = opened(state, ordinal)
+        assert alerts == (f"Demo quarantine active—{left} days remaining",)
+        assert state.mode is Mode.DEMO and state.quarantined
+        state = replace(state, mode=Mode.LIVE)  # whoever sets it: the next opening takes it back
+    state, alerts = opened(replace(state, mode=Mode.DEMO), 111)
+    assert (alerts, state.quarantined, state.mode) == ((), False, Mode.DEMO)
+
+
+def test_kills_before_a_quarantines_end_dont_count_again() -> None:
+    state, _ = killed_at(LIVE, 101, 102, 103)
     assert state.quarantine_until == 110
-    for ordinal in (109, 111, 112):
-        state, alerts = killed(state, ordinal)
-        assert alerts == (KILL_ALERT,), ordinal
-    assert killed(state, 113)[1] == (KILL_ALERT, QUARANTINE_ALERT)
+    during, alerts = killed_at(state, 108, 109, 110)
+    assert (during.quarantine_until, alerts) == (110, (KILL_ALERT,))
+    twice, alerts = killed_at(during, 111, 112)
+    assert alerts == (KILL_ALERT,)
+    _, alerts = killed_at(twice, 113)
+    assert alerts == (KILL_ALERT, QUARANTINE_ALERT)
 
 
-def test_the_soft_halt_needs_three_marks_in_a_row() -> None:
+def test_demo_kills_count() -> None:
+    state, alerts = RiskState(ordinal=0), ()
+    for ordinal in (1, 2, 3):
+        state, _ = opened(state, ordinal)
+        assert state.mode is Mode.DEMO
+        state, alerts = marked(state, RISK, -0.03, at="")
+    assert alerts == (KILL_ALERT, QUARANTINE_ALERT)
+
+
+def test_a_soft_halt_needs_three_confirmations_in_a_row() -> None:
     state = LIVE
-    for pnl, alerts in (
-        (-0.0201, ()),
-        (-0.021, ()),
-        (-0.01, ()),  # one calm mark starts the count anew
-        (-0.0201, ()),
-        (-0.0201, ()),
-        (-0.0201, (SOFT_HALT_ALERT,)),
-        (-0.0201, ()),
-    ):
-        state, raised = marked(state, RULES, pnl, at="s")
-        assert raised == alerts
-    assert state.state is TradingState.REDUCING
+    for day_pnl in (-0.021, -0.0201, -0.0199, -0.0201, -0.024):
+        state, alerts = marked(state, RISK, day_pnl, at="")
+        assert (state.state, alerts) == (TradingState.ACTIVE, ())
+    state, alerts = marked(state, RISK, -0.0201, at="")
+    assert (state.state, alerts) == (TradingState.REDUCING, (SOFT_HALT_ALERT,))
+    state, alerts = marked(state, RISK, -0.0201, at="")
+    assert (state.state, alerts) == (TradingState.REDUCING, ())
+    state, _ = marked(state, RISK, 0.01, at="")
+    assert (state.state, state.warnings) == (TradingState.REDUCING, 0)
+    assert opened(state, 101)[0].state is TradingState.ACTIVE
 
 
-def stop(ordinal: int, symbol: str = "A", pnl: int = -1) -> Closed:
-    return Closed(ordinal, symbol, Leg.STOP, pnl)
+def test_a_soft_halt_never_lifts_a_hard_one() -> None:
+    state, _ = marked(LIVE, RISK, None, at="")
+    for _ in range(4):
+        state, alerts = marked(state, RISK, -0.021, at="")
+        assert (state.state, alerts) == (TradingState.HALTED, ())
 
 
-def names(state: RiskState) -> dict[tuple[str, str], int]:
+def closed(ordinal: int, symbol: str = "A", *, leg: Leg = Leg.STOP, pnl: int = 1) -> Closed:
+    return Closed(ordinal, symbol, leg, pnl)
+
+
+def locks(state: RiskState) -> dict[tuple[str, str], int]:
     return {(lock.name, lock.symbol): lock.until for lock in state.locks}
 
 
-def closed_over(*ordinals: int, symbol: str = "A", pnl: int = -1) -> RiskState:
-    state = RiskState()
-    for ordinal in range(min(ordinals), max(ordinals) + 1):
+def after_sessions(*sessions: tuple[int, int, list[Closed]]) -> RiskState:
+    state = LIVE
+    for ordinal, value, trades in sessions:
         state, _ = opened(state, ordinal)
-        trades = [stop(ordinal, symbol, pnl)] if ordinal in ordinals else []
-        state = settled(state, RULES, equity=1_000, trades=trades)
+        state = settled(state, RISK, equity=value, trades=trades)
     return state
 
 
-def test_three_stops_in_five_sessions_lock_everything_for_two() -> None:
-    assert names(closed_over(1, 3, 5))["stop_guard", "*"] == 7
-    assert ("stop_guard", "*") not in names(closed_over(1, 3, 6))
+@pytest.mark.parametrize(("first", "due"), [(106, True), (105, False)])
+def test_three_stops_in_five_sessions_lock_two(first: int, due: bool) -> None:
+    state = after_sessions(
+        (first, 100, [closed(first, "A")]),
+        (108, 100, [closed(108, "B")]),
+        (110, 100, [closed(110, "C")]),
+    )
+    assert locks(state).get(("stop_guard", ALL)) == (112 if due else None)
+    assert bool(state.locked("D")) is due
+    if due:
+        assert opened(state, 112)[0].locked("D")
+        assert not opened(state, 113)[0].locked("D")
 
 
-def test_the_cooldown_is_one_session_for_the_symbol() -> None:
-    state = closed_over(10)
-    assert opened(state, 11)[0].locked("A")
-    assert not opened(state, 11)[0].locked("B")
-    assert not opened(state, 12)[0].locked("A")
+def test_targets_are_no_stops() -> None:
+    wins = [closed(110, s, leg=Leg.TARGET) for s in "ABC"]
+    assert ("stop_guard", ALL) not in locks(after_sessions((110, 100, wins)))
 
 
-def test_five_trades_with_a_mean_below_zero_lock_the_symbol() -> None:
-    lost = closed_over(1, 10, 20, 30, 40)
-    assert names(lost)["low_profit", "A"] == 45
-    won = closed_over(1, 10, 20, 30, 40, pnl=1)
-    assert ("low_profit", "A") not in names(won)
+@pytest.mark.parametrize(
+    ("peak_at", "value", "due"),
+    [(101, 95_000, True), (101, 95_001, False), (100, 50_000, False), (109, 95_000, True)],
+)
+def test_five_percent_in_ten_sessions_lock_five(peak_at: int, value: int, due: bool) -> None:
+    state = after_sessions((100, 40_000, []), (peak_at, 100_000, []), (110, value, []))
+    assert locks(state) == ({("drawdown_guard", ALL): 115} if due else {})
+    if due:
+        assert opened(state, 115)[0].locked("A")
+        assert not opened(state, 116)[0].locked("A")
 
 
-@pytest.mark.parametrize(("last", "locked"), [(950, True), (951, False)])
-def test_a_drawdown_of_five_percent_in_ten_sessions_locks_for_five(last: int, locked: bool) -> None:
-    state, _ = opened(RiskState(), 1)
-    state = settled(state, RULES, equity=1_000, trades=[])
-    state, _ = opened(state, 10)
-    state = settled(state, RULES, equity=last, trades=[])
-    assert (names(state).get(("drawdown_guard", "*")) == 15) is locked
+def test_cooldown_is_one_session_and_of_the_symbol_only() -> None:
+    state = after_sessions((110, 100, [closed(110, leg=Leg.TARGET)]))
+    assert locks(state) == {("cooldown", "A"): 111}
+    assert opened(state, 111)[0].locked("A")
+    assert not opened(state, 111)[0].locked("B")
+    assert not opened(state, 112)[0].locked("A")
 
 
-@given(st.lists(st.one_of(st.none(), st.floats(-0.06, 0.06)), max_size=40))
-def test_no_sequence_of_marks_leaves_a_killed_session_trading(marks: list[float | None]) -> None:
-    state, tripped = LIVE, False
-    for pnl in marks:
-        state, _ = marked(state, RULES, pnl, at="s")
-        tripped |= pnl is not None and pnl <= RULES.kill_day_pnl
-        assert state.killed is tripped
-        if tripped:
-            assert state.state is TradingState.HALTED
+@pytest.mark.parametrize(
+    ("pnls", "due"),
+    [
+        ([5, -5, 5, -5, -1], True),
+        ([5, -5, 5, -5, 0], False),
+        ([-9, -9, -9, -9], False),
+        ([-100, 1, 1, 1, 1, 1], False),
+        ([100, -1, -1, -1, -1, -1], True),
+    ],
+)
+def test_low_profit_of_the_last_five_trades(pnls: list[int], due: bool) -> None:
+    state = LIVE
+    for step, pnl in enumerate(pnls):
+        state, _ = opened(state, 110 + 10 * step)
+        trades = [closed(state.ordinal, leg=Leg.TARGET, pnl=pnl)]
+        state = settled(state, RISK, equity=100, trades=trades)
+    found = locks(state).get(("low_profit", "A"))
+    assert found == (state.ordinal + 5 if due else None)
 
 
-@given(st.lists(st.tuples(st.integers(1, 6), st.booleans()), max_size=40))
-def test_after_a_kill_only_an_operator_leaves_demo(days: list[tuple[int, bool]]) -> None:
-    state, ordinal, ever = replace(LIVE, ordinal=0), 0, False
-    for step, loses in days:
-        ordinal += step
+def test_a_lock_says_why_and_names_who_it_holds() -> None:
+    state = replace(LIVE, locks=(Lock("cooldown", "A", 100, "x"), Lock("stop_guard", "B", 99, "y")))
+    assert state.locked("A") == Lock("cooldown", "A", 100, "x")
+    assert state.locked("B") is None
+    assert opened(state, 101)[0].locks == ()
+
+
+MARKS = st.lists(
+    st.one_of(st.none(), st.just(float("nan")), st.floats(-0.06, 0.05)), min_size=1, max_size=6
+)
+
+
+@given(st.lists(MARKS, max_size=30), st.sampled_from(list(Mode)))
+def test_no_sequence_of_marks_loses_the_latch(days: list[list[float | None]], mode: Mode) -> None:
+    state, kills = RiskState(mode=mode, ordinal=0), []
+    for ordinal, marks in enumerate(days, 1):
         state, _ = opened(state, ordinal)
-        assert (state.mode is Mode.DEMO) is ever
-        if loses:
-            state, _ = marked(state, RULES, -0.03, at="s")
-            ever = True
+        assert not state.killed
+        for day_pnl in marks:
+            before = state
+            state, alerts = marked(state, RISK, day_pnl, at="t")
+            trips = day_pnl is not None and day_pnl <= RISK.kill_day_pnl
+            assert state.killed == (before.killed or trips)
+            if trips and not before.killed:
+                kills.append(ordinal)
+                assert KILL_ALERT in alerts
+            if before.state is TradingState.HALTED:
+                assert state.state is TradingState.HALTED
+        assert state.kills == tuple(kills)
+        if kills:
+            assert opened(state, ordinal + 1)[0].mode is Mode.DEMO
+        state = TypeAdapter(RiskState).validate_python(plain(state))

@@ -25,7 +25,7 @@ class Room(NamedTuple):
 
 
 def clamp(size: float, room: Room, *, margin_rate: float, refusals: int) -> float:
-    """The largest size not above `size` that breaks no limit; 0 when refused or NaN.
+    """The largest size not above `size` that breaks no limit; 0 when refused, 0 for NaN anywhere.
 
     Parameters
     ----------
@@ -33,16 +33,23 @@ def clamp(size: float, room: Room, *, margin_rate: float, refusals: int) -> floa
         Share of equity, not negative.
     room : Room
     margin_rate : float
-        Margin as a share of exposure; 0 for a name without margin.
+        Margin as a share of exposure; 0 for a name without margin, NaN leaves no room.
     refusals : int
         Bits of `Refusal`.
     """
     if refusals != 0 or not size > 0.0:
         return 0.0
-    out = min(size, room.name, room.bucket, room.leverage)
-    if margin_rate > 0.0:
-        out = min(out, room.margin / margin_rate)
-    return out if out > 0.0 else 0.0
+    out = _within(_within(_within(size, room.name), room.bucket), room.leverage)
+    if not margin_rate <= 0.0:
+        out = _within(out, room.margin / margin_rate)
+    return out
+
+
+def _within(size: float, room: float) -> float:
+    """`min(size, room)`, and 0 where the room is NaN or below zero: the unknown leaves none."""
+    if room >= size:
+        return size
+    return room if room > 0.0 else 0.0
 
 
 def entry_refusals(

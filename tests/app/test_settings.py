@@ -38,7 +38,7 @@ def test_shipped_params_are_valid_and_have_the_two_profiles() -> None:
         ("learning", "quick: {shrot: {}}", "shrot", "short"),
         ("symbols", "ABC: {bukcet: core}", "bukcet", "bucket"),
         ("day", "- a\n- list", "DayParams", "dictionary"),
-        ("policy", "a: [", "policy.yml", "YAML"),
+        ("policy", "a: [", "the file", "YAML"),
     ],
 )
 def test_a_wrong_key_or_value_is_named(

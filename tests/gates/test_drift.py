@@ -184,8 +184,8 @@ def test_a_change_of_correlation_is_measured_and_named() -> None:
 
 
 def test_unchanged_correlation_seldom_alarms() -> None:
-    found = [drift(pair(0.3, 800, seed=s), pair(0.3, NOW, seed=s + 99), seed=1) for s in SEEDS]
-    assert sum(level(checks[-1]) == "HIGH" for checks in found) <= 3
+    found = [drift(pair(0.3, 800, seed=s), pair(0.3, NOW, seed=s + 99), seed=1) for s in SEEDS[:20]]
+    assert sum(level(checks[-1]) == "HIGH" for checks in found) <= 2
 
 
 def test_a_constant_column_has_no_correlation_but_others_do() -> None:

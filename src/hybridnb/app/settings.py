@@ -112,4 +112,5 @@ def _yaml(path: Path) -> Any:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         problem = str(error).replace("\n", " ")
-        raise ParamsError(path.name, "unreadable", f"must be YAML: {problem}") from None
+        allowed = f"must be YAML: {problem}"
+        raise ParamsError("the file", "unreadable", allowed, file=path.name) from None
