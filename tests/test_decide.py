@@ -251,6 +251,11 @@ def test_what_is_held_takes_room_and_heat() -> None:
     assert out["heat"][1] == pytest.approx((0.004 + 0.005 * 0.018) / 0.025, rel=1e-12)
 
 
+def test_the_risk_already_open_in_the_name_counts() -> None:
+    dec = one(held=0.01, risk=0.005)
+    assert dec["heat"] == pytest.approx(0.005 / 0.025, rel=1e-12)
+
+
 def test_leverage_room_binds_across_buckets() -> None:
     hold = {"p_short": 0.5, "p_mid": 0.5, "rl": 0.5}
     held = ({"held": 0.9}, {"held": 0.09, "bucket": CODE[Bucket.FNO]})

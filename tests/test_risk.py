@@ -275,3 +275,15 @@ def test_no_sequence_of_marks_loses_the_latch(days: list[list[float | None]], mo
         if kills:
             assert opened(state, ordinal + 1)[0].mode is Mode.DEMO
         state = TypeAdapter(RiskState).validate_python(plain(state))
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.booleans()), max_size=40))
+def test_after_a_kill_only_an_operator_leaves_demo(days: list[tuple[int, bool]]) -> None:
+    state, ordinal, ever = replace(LIVE, ordinal=0), 0, False
+    for sessions, loses in days:
+        ordinal += sessions
+        state, _ = opened(state, ordinal)
+        assert (state.mode is Mode.DEMO) is ever
+        if loses:
+            state, _ = marked(state, RISK, -0.03, at="t")
+            ever = True

@@ -248,7 +248,7 @@ def size_row(
     size = clamp(scaled.size, room, margin_rate=margin_rate, refusals=refused)
     if 0.0 < size < scaled.size and margin_rate > 0.0:
         dec["bound"] = _MARGIN
-    elif size == 0.0 and refused == 0 and not (room.margin > 0.0 or margin_rate <= 0.0):
+    elif size + refused == 0 and not (margin_rate <= 0.0 or room.margin / margin_rate > 0.0):
         refused |= Refusal.MARGIN
     if not size * account.equity >= lim.min_order_value and refused == 0:
         size, refused = 0.0, int(Refusal.BELOW_MINIMUM)

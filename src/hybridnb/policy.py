@@ -111,9 +111,7 @@ class Stops(Params):
 class Risk(Params):
     """Kill switch, quarantine, soft halt and protections."""
 
-    kill_day_pnl: float = Field(
-        -0.025, lt=0, ge=-1, description="day P&L that trips the switch"
-    )
+    kill_day_pnl: float = Field(-0.025, lt=0, ge=-1, description="day P&L that trips the switch")
     quarantine_kills: int = Field(3, ge=1, description="kill-switch sessions in the window")
     quarantine_window: int = Field(10, ge=1, description="sessions")
     quarantine_sessions: int = Field(7, ge=1, description="sessions in demo")

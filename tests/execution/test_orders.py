@@ -1,7 +1,9 @@
-"""From a decision to an order: exact, deterministic, never beyond the share asked for."""
+"""From a decision to an order: exact quantities, deterministic ids, refusals with reasons."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -9,111 +11,186 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridnb.domain import (
-    SCALE,
     Action,
     Bucket,
     Instrument,
     Leg,
+    Order,
     OrderState,
+    OrderType,
     Position,
     Refusal,
     Side,
 )
 from hybridnb.execution.orders import client_id, flatten, from_decision, sweep, units_for
 
-CORE = Instrument("A", Bucket.CORE, "CAD")
-EQUITY = 1_000_000 * SCALE
+MILLION = 10_000_000_000
+STOCK = Instrument("A", Bucket.CORE, "CAD")
 
 
-def decided(**given: Any) -> Any:
-    calm: dict[str, Any] = {
-        "session": "2024-01-02",
-        "decision_id": "d",
+def held(quantity: int, price: int = 1_000_000) -> Position:
+    cost = price * quantity
+    return Position("A", quantity, cost, 1, 2.0, 964_000, 1_050_000, price, "d0", "2013-02-28")
+
+
+def ordered(**change: Any) -> Order | None:
+    values: dict[str, Any] = {
+        "session": "2013-03-01",
+        "decision_id": "d1",
         "symbol": "A",
         "action": Action.BUY,
         "target": 0.015,
         "refusals": 0,
-        "equity": EQUITY,
-        "price": 100 * SCALE,
-        "instrument": CORE,
+        "equity": MILLION,
+        "price": 1_000_000,
+        "instrument": STOCK,
         "position": None,
         "min_value": 30.0,
     }
-    return from_decision(**(calm | given))
+    return from_decision(**(values | change))
 
 
-def holding(quantity: int) -> Position:
-    cost = quantity * 100 * SCALE
-    return Position("A", quantity, cost, 1, 2.0, 90 * SCALE, 110 * SCALE, 0, "d0", "2024-01-01")
-
-
-def test_known_answer() -> None:
-    order = decided()
-    assert (order.side, order.leg, order.quantity) == (Side.BUY, Leg.ENTRY, 150)
-
-
-def test_an_order_brings_the_position_to_its_target() -> None:
-    assert decided(position=holding(100)).quantity == 50
-    assert decided(position=holding(150)) is None
-    assert decided(position=holding(200)) is None, "a target below what is held sells nothing"
-
-
-def test_sell_closes_the_whole_long_whatever_the_refusals() -> None:
-    order = decided(
-        action=Action.SELL, target=0.0, refusals=int(Refusal.KILL_SWITCH), position=holding(77)
+def test_ids_are_a_function_of_session_decision_and_leg() -> None:
+    one = client_id("2013-03-01", "d1", Leg.ENTRY)
+    assert one == client_id("2013-03-01", "d1", Leg.ENTRY)
+    others = {
+        client_id("2013-03-04", "d1", Leg.ENTRY),
+        client_id("2013-03-01", "d2", Leg.ENTRY),
+        *(client_id("2013-03-01", "d1", leg) for leg in Leg),
+    }
+    assert len(others) == 2 + len(Leg)
+    program = (
+        "from hybridnb.execution.orders import client_id; from hybridnb.domain import Leg;"
+        "print(client_id('2013-03-01', 'd1', Leg.ENTRY))"
     )
-    assert (order.side, order.leg, order.quantity) == (Side.SELL, Leg.EXIT, 77)
-    assert order.state is OrderState.CREATED
-
-
-def test_hold_is_no_order() -> None:
-    assert decided(action=Action.HOLD) is None
-    assert decided(action=Action.HOLD, position=holding(5)) is None
-
-
-def test_a_refused_entry_comes_back_with_every_reason() -> None:
-    order = decided(refusals=int(Refusal.PENNY_ADV | Refusal.KELLY))
-    assert order.state is OrderState.REJECTED
-    assert order.refusals == ("PENNY_ADV", "KELLY")
-
-
-@pytest.mark.parametrize(("price", "state"), [(29.99, "rejected"), (30.0, "created")])
-def test_below_the_minimum_it_is_no_order(price: float, state: str) -> None:
-    order = decided(price=round(price * SCALE), target=price / 1_000_000 * 1.001)
-    assert order.state == state
-
-
-@given(
-    share=st.floats(0.0, 1.0),
-    price=st.integers(1, 10**9),
-    lot=st.integers(1, 500),
-    multiplier=st.sampled_from([1, 100]),
-    delta=st.floats(0.01, 1.0),
-)
-def test_units_never_exceed_the_share(
-    share: float, price: int, lot: int, multiplier: int, delta: float
-) -> None:
-    instrument = Instrument("A", Bucket.CORE, "CAD", lot=lot, multiplier=multiplier, delta=delta)
-    units = units_for(share, equity=EQUITY, price=price, instrument=instrument)
-    assert units >= 0
-    assert units % lot == 0
-    assert units * delta * multiplier * price <= share * EQUITY
-
-
-@pytest.mark.parametrize("share", [float("nan"), -0.1, 0.0])
-def test_a_share_that_is_none_buys_nothing(share: float) -> None:
-    assert units_for(share, equity=EQUITY, price=SCALE, instrument=CORE) == 0
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout.decode().strip() == one
 
 
 @given(st.text(max_size=20), st.text(max_size=20), st.sampled_from(Leg))
-def test_client_ids_tell_orders_apart_and_repeat(session: str, decision: str, leg: Leg) -> None:
+def test_ids_tell_orders_apart(session: str, decision: str, leg: Leg) -> None:
     first = client_id(session, decision, leg)
     assert first == client_id(session, decision, leg)
     assert first != client_id(session, decision + "x", leg)
     assert first != client_id(session + "x", decision, leg)
 
 
-def test_flatten_and_sweep() -> None:
-    short = holding(-3)
-    assert (flatten("s", short).side, flatten("s", short).quantity) == (Side.BUY, 3)
-    assert sweep("s", "VFV.TO", 2).leg is Leg.SWEEP
+@pytest.mark.parametrize(
+    ("share", "price", "instrument", "units"),
+    [
+        (0.015, 1_000_000, STOCK, 150),
+        (0.015, 1_010_000, STOCK, 148),
+        (0.015, 1_000_000, Instrument("A", Bucket.CORE, "CAD", lot=100), 100),
+        (0.015, 2_000_000, Instrument("A", Bucket.CORE, "CAD", lot=100), 0),
+        (0.007, 50_000, Instrument("A", Bucket.FNO, "CAD", multiplier=100, delta=0.5), 28),
+        (0.007, 50_000, Instrument("A", Bucket.FNO, "CAD", multiplier=100, delta=-0.5), 28),
+        (0.007, 50_000, Instrument("A", Bucket.FNO, "CAD", delta=0.0), 0),
+        (0.0, 1_000_000, STOCK, 0),
+        (-0.1, 1_000_000, STOCK, 0),
+        (float("nan"), 1_000_000, STOCK, 0),
+        (0.015, 0, STOCK, 0),
+    ],
+)
+def test_units(share: float, price: int, instrument: Instrument, units: int) -> None:
+    assert units_for(share, equity=MILLION, price=price, instrument=instrument) == units
+
+
+@given(
+    st.floats(0, 1, allow_subnormal=True),
+    st.integers(0, 10**14),
+    st.integers(1, 10**8),
+    st.integers(1, 500),
+    st.floats(-1, 1),
+)
+def test_units_are_the_most_whole_lots_within_the_share(
+    share: float, equity: int, price: int, lot: int, delta: float
+) -> None:
+    instrument = Instrument("A", Bucket.FNO, "CAD", lot=lot, multiplier=10, delta=delta)
+    units = units_for(share, equity=equity, price=price, instrument=instrument)
+    exposure = abs(delta) * 10 * price
+    assert units >= 0 and units % lot == 0
+    assert units * exposure <= share * equity
+    if exposure > 0.0 and share * equity / exposure < 2**50:
+        assert (units + lot + 1) * exposure > share * equity
+
+
+def test_an_entry_is_a_market_order_for_what_is_missing() -> None:
+    order = ordered()
+    assert order is not None
+    assert (order.side, order.quantity, order.type) == (Side.BUY, 150, OrderType.MARKET)
+    assert (order.leg, order.state, order.decision_id) == (Leg.ENTRY, OrderState.CREATED, "d1")
+    assert order.client_id == client_id("2013-03-01", "d1", Leg.ENTRY)
+    more = ordered(position=held(100))
+    assert more is not None
+    assert (more.quantity, more.leg) == (50, Leg.ENTRY)
+    short = ordered(action=Action.SELL, target=-0.015, position=held(-100))
+    assert short is not None
+    assert (short.side, short.quantity, short.leg) == (Side.SELL, 50, Leg.ENTRY)
+
+
+@pytest.mark.parametrize("quantity", [150, 151, 400])
+def test_at_or_above_its_target_nothing_is_ordered(quantity: int) -> None:
+    assert ordered(position=held(quantity)) is None
+
+
+@pytest.mark.parametrize("quantity", [0, 150, -150])
+def test_hold_orders_nothing(quantity: int) -> None:
+    position = held(quantity) if quantity else None
+    assert ordered(action=Action.HOLD, position=position, refusals=4) is None
+
+
+@pytest.mark.parametrize(
+    ("action", "quantity", "side"), [(Action.SELL, 7, Side.SELL), (Action.BUY, -7, Side.BUY)]
+)
+def test_the_opposite_action_closes_everything_whatever_refuses(
+    action: Action, quantity: int, side: Side
+) -> None:
+    every = sum(int(r) for r in Refusal)
+    order = ordered(action=action, position=held(quantity), target=0.0, refusals=every)
+    assert order is not None
+    assert (order.side, order.quantity, order.leg) == (side, 7, Leg.EXIT)
+    assert (order.state, order.refusals) == (OrderState.CREATED, ())
+
+
+def test_a_refused_entry_says_why() -> None:
+    order = ordered(refusals=int(Refusal.STALE_DATA | Refusal.KELLY))
+    assert order is not None
+    assert (order.state, order.quantity) == (OrderState.REJECTED, 0)
+    assert order.refusals == ("STALE_DATA", "KELLY")
+
+
+@pytest.mark.parametrize(
+    ("target", "price", "placed"),
+    [
+        (0.00003, 10_000, True),
+        (0.000029, 10_000, False),
+        (0.00003, 300_000, True),
+        (0.00003, 300_001, False),
+        (0.0, 10_000, False),
+    ],
+)
+def test_below_thirty_account_units_it_is_no_order(target: float, price: int, placed: bool) -> None:
+    order = ordered(target=target, price=price)
+    assert order is not None
+    assert (order.state is OrderState.CREATED) is placed
+    assert order.refusals == (() if placed else ("BELOW_MINIMUM",))
+
+
+def test_without_a_minimum_nothing_is_still_no_order() -> None:
+    order = ordered(target=0.0, min_value=0.0)
+    assert order is not None
+    assert order.refusals == ("BELOW_MINIMUM",)
+
+
+@pytest.mark.parametrize(("quantity", "side"), [(30, Side.SELL), (-30, Side.BUY)])
+def test_flatten_closes_a_whole_position(quantity: int, side: Side) -> None:
+    order = flatten("2013-03-01", held(quantity))
+    assert (order.side, order.quantity, order.leg) == (side, 30, Leg.FLATTEN)
+    assert (order.type, order.limit, order.stop) == (OrderType.MARKET, None, None)
+
+
+def test_the_sweep_buys_once_a_session() -> None:
+    order = sweep("2013-03-01", "VFV.TO", 2)
+    assert (order.side, order.quantity, order.leg) == (Side.BUY, 2, Leg.SWEEP)
+    assert order.client_id == sweep("2013-03-01", "VFV.TO", 5).client_id
+    assert order.client_id != sweep("2013-03-04", "VFV.TO", 2).client_id

@@ -91,7 +91,7 @@ def test_the_learnt_hint_beats_no_hint_and_random_hints(learnt: Hint) -> None:
     by_hint = mean_reward(lambda seen: learnt.hints(seen[None])[0] / 4.0)
     by_none = mean_reward(lambda seen: 0.0)
     by_chance = np.mean([mean_reward(lambda seen: rng.uniform(-1.0, 1.0)) for _ in range(2)])
-    assert by_hint > max(by_none, by_chance) + 0.02
+    assert by_hint > max(by_none, by_chance) + 0.05
 
 
 def test_the_curve_rises_and_has_a_point_an_update(learnt: Hint) -> None:

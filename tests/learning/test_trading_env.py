@@ -271,6 +271,14 @@ def test_a_round_trip_pays_fees_and_slippage_on_both_sides() -> None:
     assert sold == pytest.approx(-REWARD_SCALE * (1.0 + 1.45 * slipped + MISSED), rel=1e-6)
 
 
+def test_a_protective_exit_pays_like_any_other() -> None:
+    cost_only = replace(PNL_ONLY, pnl=0.0, cost=1.0)
+    env = env_of(market(moved({START + 2: -0.10})), mix=cost_only, policy=COSTLY)
+    slipped = 2.0 + 1e4 * 0.01 * np.sqrt(150 / 1e6)
+    env.step(FULL)
+    assert env.step(NONE)[1] == pytest.approx(-REWARD_SCALE * (1.0 + 1.45 * slipped + MISSED))
+
+
 def test_an_illiquid_name_is_penalised_as_such() -> None:
     regime_only = replace(PNL_ONLY, pnl=0.0, regime_bonus=0.1)
     data = market()

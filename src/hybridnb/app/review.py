@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hybridnb import __version__
+from hybridnb import __version__, metrics
 from hybridnb.app.backtest import Backtest, backtest, held_out
 from hybridnb.app.context import Context
 from hybridnb.app.desk import Hints
 from hybridnb.app.panel import Panel
 from hybridnb.app.progress import Say, timed
 from hybridnb.app.training import Model, outcomes
+from hybridnb.canonical import sha256
 from hybridnb.gates import leakage
 from hybridnb.gates.drift import drift
 from hybridnb.gates.evidence import Check, Evidence
@@ -26,7 +27,6 @@ from hybridnb.gates.verdict import is_valid, verdict
 from hybridnb.learning.labels import forward_up
 from hybridnb.market.assemble import until
 from hybridnb.market.features import FEATURES, WARM_UP, features
-from hybridnb.metrics import reliability
 
 RECENT = 400  # sessions on which the windowing check computes features again
 DRIFT_SESSIONS = 250  # sessions of the present that are compared with the training's
@@ -67,11 +67,14 @@ def review(context: Context, panel: Panel, model: Model, hints: Hints, *, say: S
     y, p = _calibration(context, panel, rows)
     with timed("leakage and drift", say):
         leaks, drifts = _leakage(context, model), _drift(context, model)
+    trials, variance = _trials(context, metrics.sharpe(tested.returns, per_year=1))
     evidence = Evidence(
         returns=np.asarray(tested.returns, np.float64),
         pnl=tested.pnl,
         outcomes=y,
         probabilities=p,
+        trials=trials,
+        trial_variance=variance,
         leakage=leaks,
         drift=drifts,
     )
@@ -85,16 +88,39 @@ def review(context: Context, panel: Panel, model: Model, hints: Hints, *, say: S
             "features": context.feature_set,
             "policy": context.settings.policy.id,
             "code": __version__,
+            "configuration": _configuration(context),
         },
     )
     _record(context, found)
     return Reviewed(found, tested, _curve(y, p))
 
 
+def _configuration(context: Context) -> str:
+    """What an analyst chose: another choice is another trial, other bars are not."""
+    learning = context.learning.model_dump(mode="json")
+    policy = context.settings.policy.id
+    return sha256([context.market.feed, context.feature_set, learning, policy, context.seed])
+
+
+def _trials(context: Context, ratio: float) -> tuple[int, float | None]:
+    """Configurations that were reviewed so far, this one included, and their Sharpe variance.
+
+    Counted in the ledger: a trial that was reviewed can't be forgotten.
+    """
+    found = {_configuration(context): ratio}
+    for row in context.ledger().rows("operations", kind="verdict"):
+        figures = [f for g in row["gates"] for f in g["figures"] if f["name"] == "Sharpe"]
+        name = row["digests"]["configuration"]
+        if row["feed"] == context.market.feed and figures and figures[0]["value"] is not None:
+            found.setdefault(name, figures[0]["value"] / math.sqrt(metrics.YEAR))
+    known = np.array([r for r in found.values() if math.isfinite(r)])
+    return len(found), float(known.var(ddof=1)) if len(known) > 1 else None
+
+
 def _record(context: Context, found: Mapping[str, Any]) -> None:
     ledger = context.ledger()
     if not ledger.rows("operations", kind="verdict", id=found["id"]):
-        ledger.append("operations", [{"kind": "verdict", **found}])
+        ledger.append("operations", [{"kind": "verdict", "feed": context.market.feed, **found}])
 
 
 def find_verdict(context: Context, model: Model) -> Mapping[str, Any] | None:
@@ -122,7 +148,7 @@ def _calibration(
 def _curve(y: NDArray[np.float64], p: NDArray[np.float64]) -> pd.DataFrame:
     if len(y) == 0:
         return pd.DataFrame({"count": [], "predicted": [], "observed": []}, dtype=float)
-    bins = reliability(y, p)
+    bins = metrics.reliability(y, p)
     frame = pd.DataFrame(
         {"count": bins.count, "predicted": bins.predicted, "observed": bins.observed}
     )

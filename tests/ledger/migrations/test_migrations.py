@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -135,23 +136,53 @@ def test_it_works_from_any_folder(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", script, str(place)], cwd=tmp_path, check=True)
 
 
-def test_two_processes_make_one_database(url: str, heads: Path) -> None:
+def opened_at_once(url: str, *places: Path) -> None:
+    """One process for each heads file, all opening the ledger at the same moment."""
     script = (
         "import sys; from pathlib import Path; from hybridnb.ledger.store import Ledger;"
-        "print('ready', flush=True); sys.stdin.readline();"
-        "Ledger(sys.argv[1], heads=Path(sys.argv[2])).append('session', [{'kind': 'mark'}])"
+        "import alembic.command; print('ready', flush=True); sys.stdin.readline();"
+        "Ledger(sys.argv[1], heads=Path(sys.argv[2]))"
     )
-    command = [sys.executable, "-c", script, url, str(heads)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    both = [subprocess.Popen(command, **pipes) for _ in range(2)]  # type: ignore[call-overload]
-    for one in both:
-        assert one.stdout.readline() == "ready\n"
-    for one in both:
-        one.stdin.write("\n")
-        one.stdin.flush()
-    assert [one.wait(timeout=60) for one in both] == [0, 0]
-    for one in both:
-        one.communicate()
+    opened = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, url, str(place)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for place in places
+    ]
+    for process in opened:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    for process in opened:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in opened:
+        process.communicate(timeout=60)
+    assert [process.returncode for process in opened] == [0] * len(places)
+
+
+def test_two_processes_make_one_database(url: str, heads: Path) -> None:
+    opened_at_once(url, heads, heads)
     ledger = Ledger(url, heads=heads)
-    assert ledger.count("session") == 2 and ledger.verify().ok
+    ledger.append("session", ROWS)
+    assert ledger.verify().rows == len(ROWS)
+    ledger.close()
+
+
+@pytest.mark.parametrize("new_url", ["postgresql"], indirect=True)
+def test_a_second_home_waits_for_the_first_one_to_migrate(url: str, heads: Path) -> None:
+    """They share no lock file; only the server can keep them apart."""
+    engine = engine_of(url)
+    with ThreadPoolExecutor(1) as pool, engine.connect() as connection:
+        with connection.begin():
+            upgrade(connection)
+            second = pool.submit(Ledger, url, heads=heads)
+            with pytest.raises(TimeoutError):
+                second.result(timeout=1.5)
+        ledger = second.result(timeout=60)
+    engine.dispose()
+    ledger.append("session", ROWS)
+    assert ledger.verify().rows == len(ROWS)
     ledger.close()

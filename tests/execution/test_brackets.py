@@ -1,0 +1,83 @@
+"""Brackets: one stop and one target for the whole of each position."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hybridnb.domain import Leg, OrderState, OrderType, Position, Side
+from hybridnb.execution.brackets import legs, unprotected
+
+
+def held(quantity: int, symbol: str = "A") -> Position:
+    cost = 1_000_000 * quantity
+    return Position(
+        symbol, quantity, cost, 1, 2.0, 964_000, 1_050_000, 1_000_000, "d0", "2013-02-28"
+    )
+
+
+@pytest.mark.parametrize(("quantity", "side"), [(30, Side.SELL), (-30, Side.BUY)])
+def test_legs_cover_the_whole_position(quantity: int, side: Side) -> None:
+    stop, target = legs(held(quantity))
+    assert (stop.leg, stop.type, stop.stop, stop.limit) == (
+        Leg.STOP,
+        OrderType.STOP,
+        964_000,
+        None,
+    )
+    assert (target.leg, target.type, target.limit, target.stop) == (
+        Leg.TARGET,
+        OrderType.LIMIT,
+        1_050_000,
+        None,
+    )
+    for leg in (stop, target):
+        assert (leg.quantity, leg.side, leg.symbol, leg.decision_id) == (30, side, "A", "d0")
+
+
+def test_the_ids_of_legs_outlive_amendments() -> None:
+    before = [leg.client_id for leg in legs(held(30))]
+    after = [leg.client_id for leg in legs(replace(held(10), stop=990_000))]
+    assert before == after
+    assert len(set(before)) == 2
+    later = replace(held(30), opened="2013-03-01")
+    assert not set(before) & {leg.client_id for leg in legs(later)}
+
+
+@pytest.mark.parametrize(
+    ("quantity", "filled", "state", "missing"),
+    [
+        (30, 0, OrderState.ACCEPTED, {}),
+        (30, 0, OrderState.UNKNOWN, {}),
+        (40, 10, OrderState.PARTIALLY_FILLED, {}),
+        (30, 10, OrderState.PARTIALLY_FILLED, {"A": 10}),
+        (20, 0, OrderState.ACCEPTED, {"A": 10}),
+        (31, 0, OrderState.ACCEPTED, {"A": -1}),
+        (30, 0, OrderState.CANCELLED, {"A": 30}),
+        (30, 30, OrderState.FILLED, {"A": 30}),
+        (30, 0, OrderState.REJECTED, {"A": 30}),
+        (30, 0, OrderState.EXPIRED, {"A": 30}),
+    ],
+)
+def test_units_without_a_live_stop(
+    quantity: int, filled: int, state: OrderState, missing: dict[str, int]
+) -> None:
+    stop, target = legs(held(30))
+    stop = replace(stop, quantity=quantity, filled=filled, state=state)
+    target = replace(target, state=OrderState.ACCEPTED)
+    assert unprotected({"A": held(30)}, [stop, target]) == missing
+
+
+@given(st.dictionaries(st.sampled_from("ABCD"), st.integers(1, 99)), st.booleans(), st.data())
+def test_fresh_legs_protect_and_each_missing_stop_is_named(
+    sizes: dict[str, int], long: bool, data: st.DataObject
+) -> None:
+    positions = {s: held(q if long else -q, s) for s, q in sizes.items()}
+    working = [leg for p in positions.values() for leg in legs(p)]
+    assert unprotected(positions, working) == {}
+    lost = data.draw(st.sets(st.sampled_from(sorted(sizes) or ["A"])))
+    left = [o for o in working if not (o.leg is Leg.STOP and o.symbol in lost)]
+    assert unprotected(positions, left) == {s: q for s, q in sizes.items() if s in lost}
