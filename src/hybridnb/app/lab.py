@@ -257,17 +257,21 @@ class Lab:
 
     def export(self, what: str) -> None:
         """Hand a step's results to the run's record; in JupyterLab this does nothing."""
-        makers: dict[str, Any] = {
-            "training": lambda: {"model": self.model.version, "trained_to": self.model.trained_to},
-            "gate_review": self.reviewed.export,
-            "live_session": lambda: {"session": self.traded.summary(), "usage": self._usage()},
-            "post_mortem": lambda: {
-                "narrative": self.narrative(),
-                "as_live": self.as_live().to_dict("records"),
-            },
-        }
-        for name, value in makers[what]().items():
+        for name, value in self._results(what).items():
             emit(name, plain(value))
+
+    def _results(self, what: str) -> dict[str, Any]:
+        match what:
+            case "training":
+                return {"model": self.model.version, "trained_to": self.model.trained_to}
+            case "gate_review":
+                return self.reviewed.export()
+            case "live_session":
+                return {"session": self.traded.summary(), "usage": self._usage()}
+            case "post_mortem":
+                modes = self.as_live().to_dict("records")
+                return {"narrative": self.narrative(), "as_live": modes}
+        raise ValueError(f"nothing is exported of {what!r}")
 
 
 def open_lab(
