@@ -263,7 +263,8 @@ def _own_refusals(lim: Limits, row: Any, dec: Any) -> int:
     if dec["action"] < 0 and lim.allow_short == 0.0:
         bits |= Refusal.NO_SHORTS
     known = row["price"] > 0.0 and row["atr"] > 0.0 and row["annual_volatility"] >= 0.0
-    if not (known and np.isfinite(row["price"] + row["atr"] + row["annual_volatility"])):
+    total = row["price"] + row["atr"] + row["annual_volatility"] + row["held"] + row["risk"]
+    if not (known and np.isfinite(total)):
         bits |= Refusal.NOT_FINITE
     if dec["confidence"] < lim.confidence_threshold:
         bits |= Refusal.LOW_CONFIDENCE

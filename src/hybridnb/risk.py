@@ -122,7 +122,7 @@ def marked(
         return replace(state, state=TradingState.HALTED), (UNKNOWN_PNL_ALERT,)
     if day_pnl <= risk.kill_day_pnl:
         return _killed(state, risk, at)
-    warns = state.warnings + 1 if day_pnl <= risk.soft_halt_share * risk.kill_day_pnl else 0
+    warns = state.warnings + 1 if day_pnl / risk.kill_day_pnl >= risk.soft_halt_share else 0
     state = replace(state, warnings=warns)
     if warns >= risk.soft_halt_confirmations and state.state is TradingState.ACTIVE:
         return replace(state, state=TradingState.REDUCING), (SOFT_HALT_ALERT,)

@@ -63,6 +63,7 @@ def build_panel(
         facts=facts,
         returns=returns,
         excluded={},
+        currency="USD",
     )
 
 

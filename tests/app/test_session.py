@@ -206,3 +206,36 @@ def test_marks_agree_with_the_book(panel_of: Make, setup_of: Make, run: Make) ->
     closing = kinds(rows, "session_closed")[0]
     assert closing["equity"] == equity(state.book, closing["prices"], None)
     assert closing["equity"] == pytest.approx(kinds(rows, "mark")[-1]["equity"])
+
+
+@pytest.mark.parametrize(
+    ("change", "mode", "code"),
+    [
+        ({"multiplier": 100}, Mode.LIVE_MICRO, "MODE_EXCLUDED"),
+        ({"delta": 0.5}, Mode.LIVE_MICRO, "MODE_EXCLUDED"),
+        ({"currency": "EUR"}, Mode.DEMO, "CURRENCY"),
+    ],
+)
+def test_an_instrument_may_refuse_its_own_entries(
+    panel_of: Make, setup_of: Make, run: Make, change: dict[str, Any], mode: Mode, code: str
+) -> None:
+    panel = panel_of(flat())
+    instruments = panel.instruments | {"A": replace(panel.instruments["A"], **change)}
+    setup = replace(setup_of(2), verdict_valid=True)
+    state = first_state(setup.policy)
+    state = replace(state, risk=replace(state.risk, mode=mode))
+    _, (rows,) = run(replace(panel, instruments=instruments), setup, 270, 270, state)
+    refused = {r["symbol"]: r["refusals"] for r in kinds(rows, "decision")}
+    assert refused["A"] == (code,) or refused["A"] == [code]
+    assert not refused["B"]
+
+
+def test_a_name_without_trades_at_the_close_before_is_halted(
+    panel_of: Make, setup_of: Make, run: Make
+) -> None:
+    panel = panel_of(flat())
+    prices = panel.prices.copy()
+    prices[4, 269, 0] = 0
+    _, (rows,) = run(replace(panel, prices=prices), setup_of(2), 270, 270)
+    refused = {r["symbol"]: list(r["refusals"]) for r in kinds(rows, "decision")}
+    assert refused == {"A": ["HALTED"], "B": []}

@@ -23,7 +23,7 @@ _FORMATS: dict[str, str] = (
     | dict.fromkeys(_SCORES, "{:.3f}")
     | dict.fromkeys(views.MULTIPLIERS, "{:.3f}")
     | dict.fromkeys(_MONEY, "{:,.2f}")
-    | {"slippage_bps": "{:.2f}", "quantity": "{:,.0f}", "filled": "{:,.0f}"}
+    | {"n": "{:,.0f}", "slippage_bps": "{:.2f}", "quantity": "{:,.0f}", "filled": "{:,.0f}"}
     | {"unrealised": "{:+,.2f}", "pnl": "{:+,.2f}"}
 )
 
@@ -49,7 +49,7 @@ def table(frame: pd.DataFrame, *, empty: str) -> str:
 
 def _cell(name: str, value: Any, number: bool) -> str:
     if not number:
-        return f"<td>{escape(str(value))}</td>"
+        return f"<td>{escape('–' if value is None else str(value))}</td>"
     form = _FORMATS.get(name, "{:.4g}")
     return f"<td class=number>{form.format(value) if pd.notna(value) else '–'}</td>"
 

@@ -41,11 +41,13 @@ class Day:
     bars: Mapping[str, Bar]
     last: Mapping[str, int]
     stale: NDArray[np.bool_]
+    halted: NDArray[np.bool_]
     columns: Mapping[str, Floats]
     facts: Mapping[str, float]
     regime: str
     returns: Floats
     excluded: Mapping[str, str]
+    currency: str
 
     def liquidity(self) -> dict[str, Liquidity]:
         """What the venue assumes of each symbol, from what was known before the session."""
@@ -73,6 +75,7 @@ class Panel:
     facts: pd.DataFrame
     returns: Floats
     excluded: Mapping[str, str]
+    currency: str
 
     def position(self, session: str) -> int:
         """Row of a session; -1 when the history has no such session."""
@@ -90,11 +93,13 @@ class Panel:
             bars=self._bars(i),
             last={s: int(p) for s, p in zip(self.symbols, self.last[seen], strict=True) if p > 0},
             stale=~self.present[seen],
+            halted=self.present[seen] & (self.prices[4, seen] == 0),
             columns={name: values[seen] for name, values in self.columns.items()},
             facts={name: float(facts[name]) for name in _FACTS if name in facts},
             regime=str(facts["regime"]),
             returns=self.returns[max(0, i - RETURN_ROWS) : i],
             excluded=self.excluded,
+            currency=self.currency,
         )
 
     def _bars(self, i: int) -> dict[str, Bar]:
@@ -161,6 +166,7 @@ def panel(
         facts=_with_regime(facts.reindex(sessions)),
         returns=(close / close.shift(1) - 1.0).to_numpy(np.float64),
         excluded=market.excluded,
+        currency=market.currency,
     )
 
 

@@ -108,11 +108,11 @@ def _trials(context: Context, ratio: float) -> tuple[int, float | None]:
     Counted in the ledger: a trial that was reviewed can't be forgotten.
     """
     found = {_configuration(context): ratio}
-    for row in context.ledger().rows("operations", kind="verdict"):
+    for row in context.ledger().rows("operations", kind="verdict", feed=context.market.feed):
         figures = [f for g in row["gates"] for f in g["figures"] if f["name"] == "Sharpe"]
-        name = row["digests"]["configuration"]
-        if row["feed"] == context.market.feed and figures and figures[0]["value"] is not None:
-            found.setdefault(name, figures[0]["value"] / math.sqrt(metrics.YEAR))
+        annual = figures[0]["value"]
+        per_session = math.nan if annual is None else annual / math.sqrt(metrics.YEAR)
+        found.setdefault(row["digests"]["configuration"], per_session)
     known = np.array([r for r in found.values() if math.isfinite(r)])
     return len(found), float(known.var(ddof=1)) if len(known) > 1 else None
 

@@ -20,7 +20,7 @@ from hybridnb.app.records import ACTION_NAMES, Recorder, decision_rows
 from hybridnb.app.state import Origin, State
 from hybridnb.book import equity
 from hybridnb.decide import decide, reasons
-from hybridnb.domain import Leg, Order, OrderState, Refusal, refusal_names
+from hybridnb.domain import Leg, Order, OrderState, Refusal, TradingState, refusal_names
 from hybridnb.execution.orders import from_decision
 from hybridnb.execution.paper import CLOSE, OPEN, RANGE
 from hybridnb.limits import Limits, limits
@@ -128,16 +128,21 @@ def _origin(order: Order, setup: Setup, lim: Limits, row: NDArray[Any], dec: Any
 
 
 def _withheld(orders: list[Order], desk: Desk) -> list[Order]:
-    """Orders that may go out: none when the opening mark tripped the kill switch.
+    """Orders that may still go out after the opening mark.
 
-    The positions are being flattened then, so that a decided exit has nothing left to close.
+    With the kill switch latched none: the positions are being flattened, so that a decided exit
+    has nothing left to close. In any state but ACTIVE no entry: a P&L that can't be computed
+    halts, and exits are always allowed.
     """
-    if not desk.state.risk.killed:
+    risk = desk.state.risk
+    if risk.state is TradingState.ACTIVE:
         return orders
-    codes = refusal_names(Refusal.KILL_SWITCH)
+    codes = refusal_names(Refusal.KILL_SWITCH if risk.killed else Refusal.TRADING_STATE)
+    kept = [] if risk.killed else [order for order in orders if order.leg.reduces]
     for order in orders:
-        desk.record.order(replace(order, state=OrderState.REJECTED, refusals=codes))
-    return []
+        if order not in kept:
+            desk.record.order(replace(order, state=OrderState.REJECTED, refusals=codes))
+    return kept
 
 
 def _close(desk: Desk, value: int) -> State:

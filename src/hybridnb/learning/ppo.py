@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import DummyVecEnv
 
@@ -65,6 +66,8 @@ def train_ppo(
             model = _model(saved, data, policy, lim, params=params, seed=seed + 7919 * part)
             seen = _Rewards()
             steps = ends[part] - (ends[part - 1] if part else 0)
+            # Our own progress is said; Stable-Baselines3's log would leave folders behind.
+            model.set_logger(Logger(folder=None, output_formats=[]))
             model.learn(steps, callback=seen, reset_num_timesteps=True)
             buffer = io.BytesIO()
             model.save(buffer)
