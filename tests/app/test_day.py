@@ -186,6 +186,9 @@ def test_status_report_and_export(
     status = answer(place("first"), "status")
     assert status["books"][0]["equity"] == undisturbed["equity"]
     assert status["ledger"]["head"] == undisturbed["ledger_head"]
+    beat = status["heartbeat"]
+    assert beat["run"] == "2013-02-28/post_mortem"
+    assert beat["cell"] == beat["cells"]
     report = answer(place("first"), "report", "--days", 5)
     assert "2013-02-28" in Path(report["report"]).read_text(encoding="utf-8")
     files = answer(place("first"), "ledger", "export", "--out", tmp_path)["files"]

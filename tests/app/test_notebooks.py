@@ -44,6 +44,15 @@ def test_stripped_with_readable_ids(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_the_executed_copy_is_of_this_source(path: Path) -> None:
+    copy = [c for c in code(ROOT / "tests" / "notebooks" / path.name) if c.id != "injected"]
+    assert [c.source for c in copy] == [c.source for c in code(path)], (
+        "run: python tests/execute_notebooks.py"
+    )
+    assert all(output.output_type != "error" for c in copy for output in c.outputs)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_one_typed_parameters_cell(path: Path) -> None:
     tagged = [c for c in code(path) if "parameters" in c.metadata.get("tags", [])]
     assert len(tagged) == 1

@@ -14,7 +14,7 @@ from typing import Any
 from hybridnb.app.context import Context, Request, open_day
 from hybridnb.app.home import reports_folder, shipped
 from hybridnb.app.index import write_index
-from hybridnb.app.jobs import raise_for, recorded
+from hybridnb.app.jobs import heartbeat, raise_for, recorded
 from hybridnb.app.progress import Say
 from hybridnb.app.runner import Job, Result, run_job, write_atomically
 from hybridnb.app.trading import Traded, check_book, read_traded
@@ -112,6 +112,7 @@ def _job(context: Context, place: Place, name: str, title: str, *, say: Say) -> 
         wall_timeout=day.notebook_timeout,
         cell_timeout=day.cell_timeout,
         title=f"{title} · {context.session}",
+        beat=heartbeat(context.ledger(), f"{place.folder.name}/{name}"),
     )
     return run_job(job, say=say)
 

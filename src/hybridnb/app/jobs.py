@@ -13,11 +13,13 @@ from hybridnb import errors
 from hybridnb.app.context import Context
 from hybridnb.app.home import checkout, home, reports_folder, shipped
 from hybridnb.app.ledgers import open_ledger
+from hybridnb.app.notebook_process import Heartbeat
 from hybridnb.app.progress import Say
 from hybridnb.app.runner import Job, Result, run_job
 from hybridnb.app.settings import settings
 from hybridnb.canonical import sha256
 from hybridnb.errors import CheckFailed, HybridnbError, Missing, UsageError
+from hybridnb.ledger.beats import Beat
 from hybridnb.ledger.store import Ledger
 from hybridnb.registry.manifest import Manifest, environment, git_state
 
@@ -51,11 +53,22 @@ def run_one(
         wall_timeout=day.notebook_timeout,
         cell_timeout=day.cell_timeout,
         title=path.stem.replace("_", " ").capitalize(),
+        beat=heartbeat(open_ledger(), f"{group}/{path.stem}-{key}"),
     )
     result = run_job(job, say=say)
     _row(open_ledger(), path.stem, result, {"parameters": parameters})
     raise_for(result)
     return {"status": str(result.status), "report": str(result.html), "exports": result.exports}
+
+
+def heartbeat(ledger: Ledger, run: str) -> Heartbeat:
+    """What keeps a run's heartbeats in the ledger's operational table."""
+
+    def beat(cell: int, cells: int, seconds: float) -> None:
+        at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+        ledger.beat(Beat(run, cell, cells, at, seconds))
+
+    return beat
 
 
 def _notebook(asked: str) -> Path:

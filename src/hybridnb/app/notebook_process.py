@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,11 @@ from hybridnb.app.progress import Say
 Status = Literal["completed", "failed", "timed_out", "killed"]
 OUT = "HYBRIDNB_OUT"  # where a running notebook leaves its results
 GRACE_SECONDS = 5.0
+Heartbeat = Callable[[int, int, float], None]
+
+
+def unheard(cell: int, cells: int, seconds: float) -> None:
+    """The heartbeat of a run that nobody listens to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,7 @@ def _environment(scratch: Path) -> dict[str, str]:
 
 
 def run_process(
-    scratch: Path, *, wall_timeout: float, cell_timeout: int, say: Say
+    scratch: Path, *, wall_timeout: float, cell_timeout: int, say: Say, beat: Heartbeat
 ) -> tuple[Status, Failure | None]:
     """Start the process that `scratch/job.json` describes, pass on what it says, judge its end.
 
@@ -50,6 +56,8 @@ def run_process(
         Seconds; the second is kept by the process itself and named here only.
     say : callable
         Gets a line a cell, and the lines that the notebook prints.
+    beat : callable
+        Gets each finished cell's number, the number of cells, and its seconds.
     """
     with (scratch / "stderr.txt").open("wb") as errors:
         child = subprocess.Popen(
@@ -70,7 +78,7 @@ def run_process(
     timer = threading.Timer(wall_timeout, end_late)
     timer.start()
     try:
-        cell, failed = _heard(child, say)
+        cell, failed = _heard(child, say, beat)
         code = child.wait()
     finally:
         timer.cancel()
@@ -85,7 +93,7 @@ def run_process(
     return _judged(code, failed or Failure("", "", cell), told, cell_timeout)
 
 
-def _heard(child: subprocess.Popen[str], say: Say) -> tuple[str, Failure | None]:
+def _heard(child: subprocess.Popen[str], say: Say, beat: Heartbeat) -> tuple[str, Failure | None]:
     """Pass on the heartbeats until the process ends; the last cell and the error, if any."""
     cell, number, of, failed = "", 0, 0, None
     for line in child.stdout or ():
@@ -94,6 +102,7 @@ def _heard(child: subprocess.Popen[str], say: Say) -> tuple[str, Failure | None]
             cell, number, of, name = fact["id"], fact["cell"], fact["of"], fact["about"]
         elif "done" in fact:
             say(f"  cell {number} of {of}, {cell} ({name}): {fact['seconds']:.1f} s")
+            beat(number, of, fact["seconds"])
         elif "line" in fact:
             say(f"    {fact['line']}")
         elif "error" in fact:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridnb.app.html import to_html
-from hybridnb.app.notebook_process import OUT, Failure, Status, run_process
+from hybridnb.app.notebook_process import OUT, Failure, Heartbeat, Status, run_process, unheard
 from hybridnb.app.parameters import checked
 from hybridnb.app.progress import Say
 from hybridnb.canonical import plain, sha256
@@ -28,7 +28,10 @@ KERNEL = "hybridnb"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A notebook to run; timeouts in seconds, of the whole and of one cell."""
+    """A notebook to run; timeouts in seconds, of the whole and of one cell.
+
+    `beat` gets each finished cell's number, the number of cells, and its seconds.
+    """
 
     notebook: Path
     name: str
@@ -37,6 +40,7 @@ class Job:
     wall_timeout: float
     cell_timeout: int
     title: str
+    beat: Heartbeat = unheard
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +179,11 @@ def _run(job: Job, parameters: Mapping[str, Any], scratch: Path, *, say: Say) ->
     (scratch / "job.json").write_text(json.dumps(order), encoding="utf-8")
     start = time.perf_counter()
     status, error = run_process(
-        scratch, wall_timeout=job.wall_timeout, cell_timeout=job.cell_timeout, say=say
+        scratch,
+        wall_timeout=job.wall_timeout,
+        cell_timeout=job.cell_timeout,
+        say=say,
+        beat=job.beat,
     )
     seconds = time.perf_counter() - start
     exports = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from hybridnb.app.home import home, shipped
@@ -27,6 +28,7 @@ def read_status() -> dict[str, Any]:
             "rows": {chain: ledger.count(chain) for chain in ("session", "operations")},
             "head": ledger.head("session"),
         },
+        "heartbeat": asdict(beats[-1]) if (beats := ledger.beats()) else None,
         "books": [_book(row, instruments, policy) for _, row in sorted(last.items())],
         "verdicts": [
             {k: row.get(k) for k in ("session", "model_version", "status", "valid_until")}
@@ -83,6 +85,11 @@ def status_text(status: dict[str, Any]) -> str:
                 for name, u in book["usage"].items()
             ),
             *(f"  locked {lock}" for lock in book["locks"]),
+        ]
+    if (beat := status["heartbeat"]) is not None:
+        lines += [
+            "",
+            f"last run {beat['run']}: cell {beat['cell']} of {beat['cells']}, {beat['at']}",
         ]
     for verdict in status["verdicts"]:
         lines.append(f"verdict of {verdict['session']}: {verdict['status']}")

@@ -28,6 +28,8 @@ def put(connection: Connection, beat: Beat) -> None:
 
 
 def of_run(connection: Connection, run: str) -> list[Beat]:
-    """The beats of a run by cell."""
-    query = select(RUN_BEATS).where(RUN_BEATS.c.run == run).order_by(RUN_BEATS.c.cell)
+    """The beats of a run by cell; without a run, of all runs by time."""
+    query = select(RUN_BEATS).order_by(RUN_BEATS.c.at, RUN_BEATS.c.cell)
+    if run:
+        query = query.where(RUN_BEATS.c.run == run)
     return [Beat(**row._mapping) for row in connection.execute(query)]

@@ -151,8 +151,8 @@ class Ledger:
         with self._connected(write=True) as connection:
             beats.put(connection, beat)
 
-    def beats(self, run: str) -> list[Beat]:
-        """Heartbeats of a run by cell."""
+    def beats(self, run: str = "") -> list[Beat]:
+        """Heartbeats of a run by cell; without a run, of all runs by time."""
         with self._connected() as connection:
             return beats.of_run(connection, run)
 

@@ -1,0 +1,1 @@
+"""The only room that knows every other: it wires them, and nothing here is imported by them."""
