@@ -118,14 +118,15 @@ def _score(row: Row, lim: Limits, checks: Row) -> list[str]:
     total = sum(w for w, _ in present) or 1.0
     sums = " + ".join(f"{w / total:.4g} × {given[n]:.6f} ({n})" for w, n in present)
     charged = [
-        f"− {row[name]:.4g} {what} ({fact} {_shown(given[fact])})"
-        if row[name]
-        else f"  0 {what} ({fact} {_shown(given[fact])})"
-        for name, what, fact in (
+        (f"− {row[name]:.4g}" if row[name] else "  0")
+        + f" {what} ("
+        + ", ".join(f"{fact} {_shown(given[fact])}" for fact in facts)
+        + ")"
+        for name, what, *facts in (
             ("volatility", "volatility spike", "volatility_z"),
             ("news", "negative news", "sentiment"),
             ("illiquid", "low liquidity", "liquidity"),
-            ("decorrelated", "correlation breakdown", "correlation"),
+            ("decorrelated", "correlation breakdown", "correlation", "correlation_floor"),
         )
     ]
     equal = "equal" if checks["score_equal"] else "DIFFERS"
@@ -139,7 +140,7 @@ def _score(row: Row, lim: Limits, checks: Row) -> list[str]:
 
 def _size(row: Row, lim: Limits) -> list[str]:
     lines = [f"size_pre = {_shown(row['size_pre'])} (bucket {row['bucket']})"]
-    if row["capped"]:
+    if row["quarter_kelly"] is not None:
         lines += [
             f"capped = {_shown(row['capped'])}, bound by {row['bound']}: headroom"
             f" {_shown(row['headroom'])}, quarter Kelly {_shown(row['quarter_kelly'])}",
