@@ -28,7 +28,6 @@ from hybridnb.ports import BAR_COLUMNS, MarketData
 Load = Callable[..., MarketData]
 Bars = Callable[..., pd.DataFrame]
 
-TSX = Path(__file__).parents[3] / "shared" / "data" / "tsx_sample.parquet"
 PRICES = ["open", "high", "low", "close"]
 
 
@@ -194,20 +193,6 @@ def test_the_index_without_one_is_equally_weighted(
     mean = wide.pct_change().iloc[1:].mean(axis=1)
     assert market.index.iloc[0] == 100.0
     assert market.index.iloc[1:].to_numpy() == pytest.approx(100 * (1 + mean).cumprod().to_numpy())
-
-
-def test_real_toronto_and_venture_bars_load(load: Load) -> None:
-    if not TSX.is_file():
-        pytest.skip("the sample of real TSX bars isn't there")
-    market = load("folder", TSX)
-    assert (market.calendar, market.currency, market.excluded) == ("XTSE", "CAD", {})
-    assert {f.severity for f in market.findings} == {"warning"}
-    buckets = {s: i.bucket for s, i in market.instruments.items()}
-    assert buckets["VFV.TO"] is Bucket.SIP
-    assert {s for s, b in buckets.items() if b is Bucket.PENNY} == {"HME.V", "NWX.V"}
-    crash = until(market, pd.Timestamp("2020-03-12")).bars.groupby("symbol").tail(1)
-    assert set(crash["symbol"]) == set(buckets)
-    assert set(crash["session"]) == {pd.Timestamp("2020-03-12")}
 
 
 # Ingest --------------------------------------------------------------------------------------
