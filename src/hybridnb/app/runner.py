@@ -227,11 +227,14 @@ def _written(job: Job, made: Made, scratch: Path, facts: Mapping[str, Any]) -> N
 def _read_back(path: Path, job: Job, made: Made, banner: str) -> Any:
     """The notebook as far as it came, with honest statuses and a banner on top if it didn't end."""
     import nbformat
+    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
     try:
         notebook = nbformat.read(path, as_version=4)
     except (OSError, ValueError):
         notebook = nbformat.read(job.notebook, as_version=4)
+    # Lines that were flushed one by one become one output again.
+    notebook, _ = CoalesceStreamsPreprocessor().preprocess(notebook, {})
     marker = "papermill-error-cell-tag"
     cells = [c for c in notebook.cells if marker not in c.metadata.get("tags", [])]
     for place in (notebook, *cells):
