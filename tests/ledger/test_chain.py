@@ -129,7 +129,7 @@ def test_nan_is_refused_wherever_it_hides(row: dict[str, Any], where: str) -> No
     assert str(caught.value).endswith(where)
 
 
-@pytest.mark.parametrize("value", [math.inf, object(), {1, 2}, "\ud800"], ids=repr)
+@pytest.mark.parametrize("value", [math.inf, object(), {1, 2}, "\ud800"])
 def test_what_has_no_canonical_form_is_refused(value: Any) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # three sources, one kind
         chained([{"a": value}])
