@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -37,6 +38,12 @@ def test_two_configurations_are_two_trials_and_one_reviewed_twice_is_one(home: H
     assert again.reviewed.verdict == first.reviewed.verdict
     assert figure(second, "PBO")["n"] == 2
     assert len(first.context.ledger().rows("operations", kind="verdict")) == 2
+
+
+def test_a_verdict_names_its_data_code_and_configuration_by_digest(home: Home) -> None:
+    digests = reviewed(home, 1).reviewed.verdict["digests"]
+    for name in ("data", "code", "policy", "configuration"):
+        assert re.fullmatch(r"[0-9a-f]{64}", digests[name]), name
 
 
 def test_missing_evidence_is_no_pass_and_lets_nothing_trade_live(home: Home) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hybridnb import __version__, metrics
+from hybridnb import metrics
 from hybridnb.app.backtest import Backtest, backtest, held_out
 from hybridnb.app.context import Context
 from hybridnb.app.desk import Hints
@@ -87,12 +88,19 @@ def review(context: Context, panel: Panel, model: Model, hints: Hints, *, say: S
             "data": context.market.digest,
             "features": context.feature_set,
             "policy": context.settings.policy.id,
-            "code": __version__,
+            "code": _code(),
             "configuration": _configuration(context),
         },
     )
     _record(context, found)
     return Reviewed(found, tested, _curve(y, p))
+
+
+def _code() -> str:
+    """Digest of every source file of the package, so that a verdict names the code it judged."""
+    root = Path(__file__).resolve().parents[1]
+    files = sorted(root.rglob("*.py"))
+    return sha256([[str(f.relative_to(root)), sha256(f.read_bytes())] for f in files])
 
 
 def _configuration(context: Context) -> str:
