@@ -145,6 +145,17 @@ class Refusal(IntFlag):
     DUPLICATE = 1 << 23, "an order with this client id exists"
     HALTED = 1 << 24, "the instrument is halted or has no volume"
     CURRENCY = 1 << 25, "the instrument's currency isn't the account's and the feed gives no rate"
+    COLLAR = 1 << 26, "the price lies outside the collar around the last price"
+    ORDER_VALUE = 1 << 27, "the order's value is above the limit of one order"
+    ORDER_VOLUME = 1 << 28, "the order's quantity is above the limit of one order"
+    THROTTLED = 1 << 29, "more messages in a second than the limit"
+    DISABLED = 1 << 30, "repeated executions disabled the symbol until a person enables it"
+    CREDIT = 1 << 31, "aggregate exposure or credit above its threshold"
+    UNEXECUTED = 1 << 32, "value of unexecuted orders above its limit"
+    INVALID = 1 << 33, "quantity or price isn't finite, positive, on the tick and the lot"
+    VENUE = 1 << 34, "the venue rejected the order; its words are in the order's note"
+    UNRECONCILED = 1 << 35, "the book and the broker differ: not reconciled"
+    DISCONNECTED = 1 << 36, "no connection to the broker"
 
     text: str
 
@@ -223,6 +234,7 @@ class Order:
     stop: int | None = None
     filled: int = 0
     refusals: tuple[str, ...] = ()
+    note: str = ""
 
     @property
     def left(self) -> int:

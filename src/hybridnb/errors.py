@@ -8,6 +8,7 @@
     │   └── LedgerBroken          exit 1   first row that doesn't verify
     ├── Refused                   exit 3   allowed by nobody: risk, gate, quota, another book
     └── Missing                   exit 4   something outside isn't there
+        └── BrokerDown            exit 4   no connection to a broker
 
 A refused *order* is no exception: it is an order with a reason code (`domain.Refusal`).
 """
@@ -122,3 +123,9 @@ class Missing(HybridnbError):
     """Something outside the product (package, file, server) isn't there."""
 
     exit_code = 4
+
+
+class BrokerDown(Missing):
+    """No connection to a broker; what was sent last may have arrived."""
+
+    remedy = "Start the broker's gateway, then run the command again: it reconciles first."

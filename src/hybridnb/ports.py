@@ -113,19 +113,75 @@ class Ledger(Protocol):
         """Payloads in order, filtered by equal top-level fields."""
 
 
+@dataclass(frozen=True, slots=True)
+class Events:
+    """What happened at a venue since it was last asked: orders that changed, and fills."""
+
+    orders: tuple[Order, ...] = ()
+    fills: tuple[Fill, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A position as a broker states it: signed units, average price in 1/10,000 a unit."""
+
+    quantity: int
+    price: float
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A broker's account as it stands: the truth a book is reconciled against.
+
+    Attributes
+    ----------
+    orders : tuple of Order
+        Orders that are open, with what they have filled.
+    fills : tuple of Fill
+        Executions the broker remembers, at least those of the session in progress.
+    holdings : mapping of str to Holding
+        Positions that aren't zero.
+    cash : int
+        In 1/10,000 of `currency`.
+    """
+
+    orders: tuple[Order, ...]
+    fills: tuple[Fill, ...]
+    holdings: Mapping[str, Holding]
+    cash: int
+    currency: str
+
+
 class Broker(Protocol):
-    """Where orders go. Entry point group: `hybridnb.brokers`."""
+    """Where orders go. Entry point group: `hybridnb.brokers`.
+
+    A venue's answer to one order is a value: accepted, rejected with a code, or unknown after a
+    timeout, which is in flight until `statement` tells. A connection that is down raises
+    `BrokerDown`.
+    """
 
     name: str
 
     def submit(self, orders: Sequence[Order]) -> list[Order]:
-        """Take orders; each comes back accepted or rejected with a reason."""
+        """Send new orders; a client id known to the venue is refused as a duplicate."""
+
+    def amend(self, orders: Sequence[Order]) -> list[Order]:
+        """Make working orders have this quantity still to fill and these prices.
+
+        One that isn't known yet is submitted. Returns the orders that changed.
+        """
 
     def cancel(self, client_ids: Iterable[str]) -> list[Order]:
-        """Withdraw working orders."""
+        """Withdraw working orders, all in one action; ids that aren't working are passed over."""
 
-    def run(self, bars: Mapping[str, Bar], phase: str) -> tuple[list[Order], list[Fill]]:
-        """Let the market move: orders that changed and their fills."""
+    def poll(self) -> Events:
+        """What changed since the last call, in the order it happened, each fill exactly once."""
+
+    def statement(self) -> Statement:
+        """Orders, executions, positions and cash as the venue knows them now."""
+
+    def close(self) -> None:
+        """Let go of the connection; working orders stay."""
 
 
 def session_text(session: dt.date | dt.datetime) -> str:

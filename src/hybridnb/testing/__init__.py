@@ -1,0 +1,1 @@
+"""Fakes, loopback servers and conformance checks, for anyone's tests."""
