@@ -56,9 +56,6 @@ class Side(StrEnum):
     def sign(self) -> int:
         return 1 if self is Side.BUY else -1
 
-    @property
-    def opposite(self) -> Side:
-        return Side.SELL if self is Side.BUY else Side.BUY
 
 
 class OrderType(StrEnum):
@@ -82,8 +79,7 @@ class OrderState(StrEnum):
     @property
     def open(self) -> bool:
         """True while the order can still fill; an unknown order is in flight until reconciled."""
-        closed = (OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED)
-        return self not in closed
+        return self.value not in ("filled", "cancelled", "rejected", "expired")
 
 
 class Leg(StrEnum):
@@ -114,10 +110,7 @@ class Bound(StrEnum):
 
 
 class Refusal(IntFlag):
-    """Reason codes: why an entry or an order is refused. One bit each, so that all reasons show.
-
-    The text after each code is what reports and the runbook print.
-    """
+    """Reason codes of refused entries and orders, one bit each; the text is what reports print."""
 
     UNKNOWN_CLASS = 1 << 0, "the symbol belongs to no class"
     DO_NOT_TRADE = 1 << 1, "the symbol is on the do-not-trade list"
@@ -262,9 +255,8 @@ class Fill:
 class Position:
     """An open position with the protective levels the control plane owns.
 
-    `cost` is the exact sum of price × quantity × multiplier of the entry fills, so that the
-    fill-weighted entry is `cost / (quantity × multiplier)`; `atr` is the one the levels were
-    set with.
+    `cost` is the exact sum of price × quantity × multiplier of the entry fills: the fill-weighted
+    entry is `cost / (quantity × multiplier)`; `atr` is the one the levels were set with.
     """
 
     symbol: str

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hybridnb.domain import Bar, Basis, Fill, Instrument, Order
+from hybridnb.domain import Basis, Fill, Instrument, Order
 
 if TYPE_CHECKING:
     import pandas as pd
