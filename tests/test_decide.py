@@ -9,18 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridnb.decide import (
-    DECISION,
-    INPUT,
-    Account,
-    context_of,
-    decide,
-    decide_one,
-    reasons,
-)
+from hybridnb.decide import DECISION, INPUT, decide, decide_one
 from hybridnb.domain import Bound, Bucket, Mode, Refusal
+from hybridnb.entries import Account, context_of, grow, totals_of
 from hybridnb.limits import CODE, limits
 from hybridnb.policy import Policy, validated
+from hybridnb.reasons import reasons
 
 NAN = float("nan")
 LIM = limits(Policy(), Mode.DEMO)
@@ -227,7 +221,7 @@ def test_names_are_sized_by_conviction_then_symbol() -> None:
     views = (0.7, 0.9, 0.2, 0.9, NAN, 0.5)
     rows = universe(*({"p_short": p, "p_mid": p, "rl": p} for p in views))
     out = decide(LIM, ACCOUNT, rows, history(6))
-    assert list(out["rank"]) == [3, 0, 2, 1, 5, 4]
+    assert list(out["rank"]) == [3, 0, 2, 1, -1, -1]
 
 
 def test_room_in_a_bucket_goes_to_the_first() -> None:
@@ -333,8 +327,9 @@ def test_the_array_form_is_the_scalar_form_row_by_row(
     with np.errstate(all="ignore"):
         out = decide(lim, account, rows, returns)
         held, risk = rows["held"].copy(), rows["risk"].copy()
+        totals = totals_of(rows, held, risk, returns)
         for i in np.argsort(out["rank"]):
-            context = context_of(rows, held, risk, returns, int(i))
+            context = context_of(totals, rows[i], held[i], risk[i])
             dec = decide_one(lim, account, rows[i], context, returns[:, i])
             for name in DECISION.names or ():
                 if name != "rank":
@@ -342,7 +337,9 @@ def test_the_array_form_is_the_scalar_form_row_by_row(
             target = float(dec["size_post_risk"])
             if abs(target) > abs(held[i]):
                 own = abs(target) * lim.stop_atr * rows["atr"][i] / rows["price"][i]
-                held[i], risk[i] = target, max(risk[i], own)
+                own = max(risk[i], own)
+                grow(totals, rows[i], returns[:, i], target - held[i], own - risk[i])
+                held[i], risk[i] = target, own
 
 
 @given(ROWS, st.integers(0, 9), st.randoms())

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridnb.limits import Limits
+from hybridnb.limits import Limits, loop_form
 
 Floats = NDArray[np.float64]
 
@@ -163,6 +163,30 @@ def blend_arrays(lim: Limits, rows: NDArray[Any], out: NDArray[Any]) -> None:
     on_side = np.where(score > 0.5, above, np.where(score < 0.5, below, 0.0))
     confidence = (on_side / total) * (0.5 + np.abs(score - 0.5))
     out["confidence"] = np.where(known, confidence, 0.0)
+
+
+def _blend_rows(lim: Limits, rows: NDArray[Any], out: NDArray[Any]) -> None:
+    """The same for a compiler: the scalar form, row by row."""
+    for i in range(len(rows)):
+        row, dec = rows[i], out[i]
+        scored = blend(
+            lim,
+            p_short=row["p_short"],
+            p_mid=row["p_mid"],
+            rl=row["rl"],
+            volatility_z=row["volatility_z"],
+            sentiment=row["sentiment"],
+            liquidity=row["liquidity"],
+            correlation=row["correlation"],
+            correlation_floor=row["correlation_floor"],
+        )
+        dec["base"], dec["score"], dec["action"] = scored.base, scored.score, scored.action
+        dec["volatility"], dec["news"] = scored.volatility, scored.news
+        dec["illiquid"], dec["decorrelated"] = scored.liquidity, scored.correlation
+        dec["confidence"] = scored.confidence
+
+
+loop_form(blend_arrays, _blend_rows)
 
 
 def _penalised_arrays(base: Floats, penalty: Floats, shrink: float) -> Floats:

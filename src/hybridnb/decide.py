@@ -1,8 +1,9 @@
 """The decision: blend → size → clamp, one pure function of its inputs.
 
 `decide` runs it over a universe held in structured arrays, `decide_one` over one symbol with a
-context given by the caller; both share `size_row`, and every field agrees to the last bit.
-Nothing here holds a Python object but floats, integers and arrays.
+context given by the caller; both share `size_row`, and every field agrees to the last bit. A
+compiler can take all of it as it is: nothing here holds a Python object but floats, integers and
+arrays.
 
 Names are sized by descending `abs(score − 0.5)`, then symbol (the order of the rows): each
 order uses up room, tail risk and heat for the next.
@@ -10,16 +11,16 @@ order uses up room, tail risk and heat for the next.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybridnb.blender import blend, blend_arrays
-from hybridnb.clamps import FNO, Room, clamp
-from hybridnb.domain import Refusal, refusal_names
-from hybridnb.limits import Limits
-from hybridnb.sizing import cap_size, kelly, scale_size, tail_risk, wanted_size
+from hybridnb.domain import Refusal
+from hybridnb.entries import Account, Context, context_of, grow, size_row, stop_risk, totals_of
+from hybridnb.limits import Limits, loop_form
+from hybridnb.sizing import wanted_size
 
 # One row a symbol. Probabilities and facts may be NaN (missing); `held` is the signed share of
 # equity in the name, worked orders counted as filled; `risk` its open risk to the stop as a
@@ -48,26 +49,7 @@ DECISION = np.dtype(
     ]
     + [("action", "i8"), ("bound", "i8"), ("refused", "i8"), ("rank", "i8")]
 )
-
-_MARGIN, _REFUSED = 5, 6  # positions in domain.Bound after the four caps
-
-
-class Account(NamedTuple):
-    """What the book gives to every decision; `margin_available` is a share of equity."""
-
-    equity: float
-    margin_available: float
-    crisis: bool
-
-
-class Context(NamedTuple):
-    """The book without the name at hand: shares of equity, and its daily returns, shape (t,)."""
-
-    bucket: float
-    gross: float
-    margin: float
-    risk: float
-    returns: NDArray[np.float64]
+_NO_PREDICTION = int(Refusal.NO_PREDICTION)
 
 
 def decide(
@@ -88,26 +70,42 @@ def decide(
     -------
     structured array of DECISION, shape (n,)
         `size_post_risk` is the signed target share of equity: for HOLD the share held, for a
-        closing order 0. `refused` holds bits of `Refusal` for entries that are refused.
+        closing order 0. `refused` holds bits of `Refusal` for entries that are refused. `rank`
+        is the place in the order of sizing, -1 for HOLD.
     """
-    out = _blank(len(rows))
+    out = np.zeros(len(rows), DECISION)
+    decide_into(lim, account, rows, returns, out)
+    return out
+
+
+def decide_into(
+    lim: Limits,
+    account: Account,
+    rows: NDArray[Any],
+    returns: NDArray[np.float64],
+    out: NDArray[Any],
+) -> None:
+    """Decide a universe into `out`, structured array of DECISION, shape (n,), zeroed."""
     blend_arrays(lim, rows, out)
-    distance = np.where(np.isfinite(out["score"]), np.abs(out["score"] - 0.5), -1.0)
+    _without_entries(lim, rows, out)
+    acting = np.flatnonzero(out["action"])
     held = rows["held"].copy()
     risk = rows["risk"].copy()
-    for rank, i in enumerate(np.argsort(-distance, kind="stable")):
+    totals = totals_of(rows, held, risk, returns)
+    order = np.argsort(-np.abs(out["score"][acting] - 0.5), kind="mergesort")
+    for rank in range(len(order)):
+        i = acting[order[rank]]
         row, dec = rows[i], out[i]
         dec["rank"] = rank
-        if dec["action"] == 0 or _closes(dec["action"], row["held"]):
-            _without_entry(lim, row, dec)
+        if dec["action"] * row["held"] < 0.0:
             continue
-        context = context_of(rows, held, risk, returns, int(i))
+        context = context_of(totals, row, held[i], risk[i])
         size_row(lim, account, row, dec, context, returns[:, i])
         target = dec["size_post_risk"]
         if abs(target) > abs(held[i]):
-            held[i] = target
-            risk[i] = max(risk[i], abs(target) * lim.stop_atr * row["atr"] / row["price"])
-    return out
+            own = max(risk[i], stop_risk(lim, row, abs(target)))
+            grow(totals, row, returns[:, i], target - held[i], own - risk[i])
+            held[i], risk[i] = target, own
 
 
 def decide_one(
@@ -129,7 +127,8 @@ def decide_one(
     -------
     record of DECISION, its `rank` 0
     """
-    dec = _blank(1)[0]
+    rows, out = np.array([row], INPUT), np.zeros(1, DECISION)
+    dec = out[0]
     scored = blend(
         lim,
         p_short=float(row["p_short"]),
@@ -145,155 +144,35 @@ def decide_one(
     dec["volatility"], dec["news"] = scored.volatility, scored.news
     dec["illiquid"], dec["decorrelated"] = scored.liquidity, scored.correlation
     dec["confidence"] = scored.confidence
-    if scored.action == 0 or _closes(scored.action, row["held"]):
-        _without_entry(lim, row, dec)
-    else:
+    _without_entries(lim, rows, out)
+    if scored.action and not scored.action * row["held"] < 0.0:
         size_row(lim, account, row, dec, context, returns)
+    dec["rank"] = 0
     return dec
 
 
-def _blank(n: int) -> NDArray[Any]:
-    out = np.zeros(n, DECISION)
+def _without_entries(lim: Limits, rows: NDArray[Any], out: NDArray[Any]) -> None:
+    """What decisions say that open nothing: HOLD, a SELL of a long, a BUY of a short."""
     for name in ("quarter_kelly", "headroom", "var", "es", "heat"):
         out[name] = np.nan
-    return out
+    hold, score = out["action"] == 0, out["score"]
+    out["rank"] = np.where(hold, -1, 0)
+    out["size_post_risk"] = np.where(hold, rows["held"], 0.0)
+    out["refused"] = np.where(hold & np.isnan(score), _NO_PREDICTION, 0)
+    limit = np.array(lim.bucket)[rows["bucket"]]
+    out["size_pre"] = np.where(hold, 0.0, limit * 2.0 * np.abs(score - 0.5))
 
 
-def _closes(action: int, held: float) -> bool:
-    """A SELL of a long or a BUY of a short closes; it opens nothing in the same session."""
-    return bool(action * held < 0.0)
+def _without_entries_loop(lim: Limits, rows: NDArray[Any], out: NDArray[Any]) -> None:
+    for i in range(len(rows)):
+        dec = out[i]
+        dec["quarter_kelly"] = dec["headroom"] = dec["var"] = dec["es"] = dec["heat"] = np.nan
+        if dec["action"] == 0:
+            dec["rank"] = -1
+            dec["size_post_risk"] = rows[i]["held"]
+            dec["refused"] = _NO_PREDICTION if dec["score"] != dec["score"] else 0
+        else:
+            dec["size_pre"] = wanted_size(dec["score"], lim.bucket[rows[i]["bucket"]])
 
 
-def _without_entry(lim: Limits, row: Any, dec: Any) -> None:
-    if dec["action"] == 0:
-        dec["size_post_risk"] = row["held"]
-        missing = dec["score"] != dec["score"]
-        dec["refused"] = int(Refusal.NO_PREDICTION) if missing else 0
-    else:
-        dec["size_pre"] = wanted_size(float(dec["score"]), lim.bucket[int(row["bucket"])])
-
-
-def context_of(
-    rows: NDArray[Any],
-    held: NDArray[np.float64],
-    risk: NDArray[np.float64],
-    returns: NDArray[np.float64],
-    i: int,
-) -> Context:
-    """The book without name i, from present holdings and risks, shape (n,) each."""
-    others = np.abs(held)
-    others[i] = 0.0
-    bucket = gross = margin = open_risk = 0.0
-    book = np.zeros(returns.shape[0])
-    for j in np.flatnonzero(others):
-        gross += others[j]
-        open_risk += risk[j]
-        book += held[j] * returns[:, j]
-        if rows["bucket"][j] == rows["bucket"][i]:
-            bucket += others[j]
-        if rows["bucket"][j] == FNO:
-            margin += others[j] * rows["margin_rate"][j]
-    return Context(float(bucket), float(gross), float(margin), float(open_risk), book)
-
-
-def size_row(
-    lim: Limits,
-    account: Account,
-    row: Any,
-    dec: Any,
-    context: Context,
-    returns: NDArray[np.float64],
-) -> None:
-    """Size one entry and write every step into its record: caps, multipliers, clamps."""
-    code = int(row["bucket"])
-    action = int(dec["action"])
-    refused = int(row["refused"]) | _own_refusals(lim, row, dec)
-    wanted = wanted_size(float(dec["score"]), lim.bucket[code])
-    win = float(row["win_long"] if action > 0 else row["win_short"])
-    quarter = lim.kelly_fraction * kelly(win, lim.payoff)
-    headroom = lim.bucket[code] - context.bucket
-    leverage = lim.max_leverage - context.gross
-    capped, bound = cap_size(
-        wanted, name=lim.name[code], headroom=headroom, quarter_kelly=quarter, leverage=leverage
-    )
-    dec["size_pre"], dec["quarter_kelly"], dec["headroom"] = wanted, quarter, headroom
-    dec["capped"], dec["bound"] = capped, bound
-    held = abs(float(row["held"]))
-    present = action * max(capped, held)
-    var, es = tail_risk(context.returns + present * returns)
-    own_risk = max(float(row["risk"]), capped * lim.stop_atr * row["atr"] / row["price"])
-    heat = (context.risk + own_risk) / lim.loss_limit
-    posture = float(row["posture"]) * (lim.no_rl_factor if row["rl"] != row["rl"] else 1.0)
-    scaled = scale_size(
-        lim,
-        capped,
-        annual_volatility=float(row["annual_volatility"]),
-        var=var,
-        es=es,
-        heat=heat,
-        crisis=account.crisis,
-        posture=posture,
-    )
-    dec["var"], dec["es"], dec["heat"] = var, es, heat
-    dec["m_volatility"], dec["m_var"], dec["m_es"] = scaled.volatility, scaled.var, scaled.es
-    dec["m_heat"], dec["m_crisis"], dec["m_posture"] = scaled.heat, scaled.crisis, scaled.posture
-    if not quarter > 0.0:
-        refused |= Refusal.KELLY
-    elif not capped > 0.0:
-        refused |= Refusal.NO_ROOM
-    if var != var:
-        refused |= Refusal.TAIL_UNKNOWN
-    margin_rate = float(row["margin_rate"]) if code == FNO else 0.0
-    room = Room(lim.name[code], headroom, leverage, account.margin_available - context.margin)
-    size = clamp(scaled.size, room, margin_rate=margin_rate, refusals=refused)
-    if 0.0 < size < scaled.size and margin_rate > 0.0:
-        dec["bound"] = _MARGIN
-    elif size + refused == 0 and not (margin_rate <= 0.0 or room.margin / margin_rate > 0.0):
-        refused |= Refusal.MARGIN
-    if not size * account.equity >= lim.min_order_value and refused == 0:
-        size, refused = 0.0, int(Refusal.BELOW_MINIMUM)
-    if refused:
-        dec["bound"] = _REFUSED
-    dec["refused"] = refused
-    dec["size_post_risk"] = action * size if size > 0.0 else 0.0
-
-
-def _own_refusals(lim: Limits, row: Any, dec: Any) -> int:
-    bits = 0
-    if dec["action"] < 0 and lim.allow_short == 0.0:
-        bits |= Refusal.NO_SHORTS
-    known = row["price"] > 0.0 and row["atr"] > 0.0 and row["annual_volatility"] >= 0.0
-    total = row["price"] + row["atr"] + row["annual_volatility"] + row["held"] + row["risk"]
-    if not (known and np.isfinite(total)):
-        bits |= Refusal.NOT_FINITE
-    if dec["confidence"] < lim.confidence_threshold:
-        bits |= Refusal.LOW_CONFIDENCE
-    return int(bits)
-
-
-def reasons(lim: Limits, row: Any, dec: Any) -> tuple[str, ...]:
-    """Reason tags of a decision: a view a term, a state a penalty, the bound, the refusals."""
-    tags = [
-        *_view("short", row["p_short"]),
-        *_view("mid", row["p_mid"]),
-        *_view("rl", row["rl"]),
-        _state("news", row["sentiment"], dec["news"], ("negative", "not_negative")),
-        _state("vol", row["volatility_z"], dec["volatility"], ("spike", "normal")),
-        _state("liquidity", row["liquidity"], dec["illiquid"], ("low", "normal")),
-        _state("correlation", row["correlation"], dec["decorrelated"], ("breakdown", "normal")),
-    ]
-    if row["sentiment"] > -lim.news_sentiment:
-        tags[tags.index("news_not_negative")] = "news_positive"
-    return (*tags, *(name.lower() for name in refusal_names(int(dec["refused"]))))
-
-
-def _view(name: str, p: float) -> list[str]:
-    if p != p:
-        return [f"{name}_missing"]
-    return [f"{name}_bullish" if p > 0.5 else f"{name}_bearish" if p < 0.5 else f"{name}_neutral"]
-
-
-def _state(name: str, value: float, charged: float, words: tuple[str, str]) -> str:
-    if value != value:
-        return f"{name}_unknown"
-    return f"{name}_{words[0] if charged > 0.0 else words[1]}"
+loop_form(_without_entries, _without_entries_loop)

@@ -57,7 +57,6 @@ class Side(StrEnum):
         return 1 if self is Side.BUY else -1
 
 
-
 class OrderType(StrEnum):
     MARKET = "MARKET"
     LIMIT = "LIMIT"

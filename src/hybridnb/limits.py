@@ -6,7 +6,8 @@ Fields named after a bucket are in the order of `BUCKETS`.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from hybridnb.domain import Bucket, Mode
 from hybridnb.policy import Policy
@@ -94,3 +95,8 @@ def limits(policy: Policy, mode: Mode) -> Limits:
         confidence_threshold=s.confidence_threshold,
         stop_atr=policy.stops.initial,
     )
+
+
+def loop_form(array_form: Callable[..., Any], loop: Callable[..., Any]) -> None:
+    """Name the loop that a compiler takes in place of an array form: the same to the last bit."""
+    array_form.loop = loop  # type: ignore[attr-defined]

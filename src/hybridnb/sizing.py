@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridnb.limits import Limits
+from hybridnb.limits import Limits, loop_form
 
 MIN_TAIL_ROWS = 60  # sessions of joint history below which a tail figure is unknown
 TAIL_SHARE = 0.05  # VaR95 and its expected shortfall
@@ -86,6 +86,41 @@ def tail_risk(returns: NDArray[np.float64]) -> tuple[float, float]:
     for i in range(k):
         total += float(finite[i])
     return max(0.0, -float(finite[k - 1])), max(0.0, -total / k)
+
+
+def tail_risk_with(
+    book: NDArray[np.float64], more: float, returns: NDArray[np.float64]
+) -> tuple[float, float]:
+    """`tail_risk` of a book with `more` of a name: returns `book + more × returns`, shape (t,)."""
+    return tail_risk(book + more * returns)
+
+
+def _tail_risk_loop(
+    book: NDArray[np.float64], more: float, returns: NDArray[np.float64]
+) -> tuple[float, float]:
+    """The same for a compiler: the k smallest kept in order, instead of sorting all."""
+    n = 0
+    for t in range(len(book)):
+        n += np.isfinite(book[t] + more * returns[t])
+    if n < MIN_TAIL_ROWS:
+        return np.nan, np.nan
+    k = int(np.ceil(TAIL_SHARE * n))
+    worst = np.full(k, np.inf)
+    for t in range(len(book)):
+        value = book[t] + more * returns[t]
+        if value < worst[k - 1] and np.isfinite(value):
+            at = k - 1
+            while at > 0 and worst[at - 1] > value:
+                worst[at] = worst[at - 1]
+                at -= 1
+            worst[at] = value
+    total = 0.0
+    for i in range(k):
+        total += worst[i]
+    return max(0.0, -worst[k - 1]), max(0.0, -total / k)
+
+
+loop_form(tail_risk_with, _tail_risk_loop)
 
 
 def scale_size(

@@ -12,8 +12,9 @@ from hybridnb.app.panel import Day
 from hybridnb.app.state import State
 from hybridnb.blender import liquidity_score, sigmoid
 from hybridnb.clamps import entry_refusals, state_refusals
-from hybridnb.decide import INPUT, Account
+from hybridnb.decide import INPUT
 from hybridnb.domain import SCALE, Mode, Refusal
+from hybridnb.entries import Account
 from hybridnb.limits import CODE, Limits
 
 

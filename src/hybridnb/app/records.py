@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from hybridnb.app.panel import Day
 from hybridnb.app.state import State
 from hybridnb.canonical import plain, sha256
-from hybridnb.decide import DECISION, INPUT, reasons
+from hybridnb.decide import DECISION, INPUT
 from hybridnb.domain import Action, Bound, Fill, Order, OrderState, Trade, refusal_names
 from hybridnb.limits import BUCKETS, Limits
+from hybridnb.reasons import reasons
 from hybridnb.risk import RiskState
 
 Sink = Callable[[Sequence[Mapping[str, Any]]], None]

@@ -19,11 +19,12 @@ from hybridnb.app.panel import Day
 from hybridnb.app.records import ACTION_NAMES, Recorder, decision_rows
 from hybridnb.app.state import Origin, State
 from hybridnb.book import equity
-from hybridnb.decide import decide, reasons
+from hybridnb.decide import decide
 from hybridnb.domain import Leg, Order, OrderState, Refusal, TradingState, refusal_names
 from hybridnb.execution.orders import from_decision
 from hybridnb.execution.paper import CLOSE, OPEN, RANGE
 from hybridnb.limits import Limits, limits
+from hybridnb.reasons import reasons
 from hybridnb.risk import opened, settled
 
 
@@ -81,7 +82,8 @@ def _decide(desk: Desk) -> list[Order]:
     origins, orders = dict(desk.state.origins), []
     for payload in decision_rows(desk.record, day, lim, rows, decisions):
         desk.record.decision(payload)
-    for i in np.argsort(decisions["rank"], kind="stable"):
+    acting = np.flatnonzero(decisions["action"])
+    for i in acting[np.argsort(decisions["rank"][acting])]:
         order = _order(desk, day.symbols[i], decisions[i])
         if order is None:
             continue

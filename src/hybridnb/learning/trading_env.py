@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from hybridnb.blender import sigmoid
 from hybridnb.costs import equity_commission, slippage_bps
-from hybridnb.decide import Account, Context, decide_one
+from hybridnb.decide import decide_one
 from hybridnb.domain import SCALE, Bar, Bucket, Position, Side
+from hybridnb.entries import Account, Context
 from hybridnb.fills import protective_fill
 from hybridnb.learning.hint import OBSERVATION, SCALE_ACTION, observe
 from hybridnb.learning.rewards import TRENDING, Outcome, RewardMix, reward
@@ -124,11 +125,11 @@ class TradingEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         if self._position is not None:
             row["risk"] = abs(self._held) * abs(self._mark - self._position.stop) / self._mark
         returns = self._data.returns[max(0, t + 1 - TAIL) : t + 1, s]
-        empty = Context(0.0, 0.0, 0.0, 0.0, np.zeros(len(returns)))
+        alone = Context(0.0, 0.0, 0.0, 0.0, self._held * returns)
         crisis = self._data.regimes[t] == "crisis"
         crisis |= bool(row["correlation"] > self._policy.sizing.crisis_correlation)
         account = Account(self._policy.opening_cash, self._policy.clamps.bucket_fno, crisis)
-        return decide_one(self._lim, account, row, empty, returns)
+        return decide_one(self._lim, account, row, alone, returns)
 
     def _trade(self, decision: Any) -> Outcome:
         t, s = self._t, self._name

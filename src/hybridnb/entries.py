@@ -1,0 +1,195 @@
+"""Sizing one entry: its caps, multipliers and clamps, with the book that the names before it left.
+
+Records are those of `decide.INPUT` and `decide.DECISION`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridnb.clamps import FNO, Room, clamp
+from hybridnb.domain import Refusal
+from hybridnb.limits import BUCKETS, Limits
+from hybridnb.sizing import cap_size, kelly, scale_size, tail_risk_with, wanted_size
+
+_MARGIN_BOUND, _REFUSED_BOUND = 5, 6  # positions in domain.Bound after the four caps
+_BUCKETS = len(BUCKETS)
+_KELLY, _NO_ROOM, _TAIL_UNKNOWN, _MARGIN, _BELOW_MINIMUM, _NO_SHORTS, _NOT_FINITE, _LOW = (
+    int(Refusal[name])
+    for name in (
+        *("KELLY", "NO_ROOM", "TAIL_UNKNOWN", "MARGIN", "BELOW_MINIMUM"),
+        *("NO_SHORTS", "NOT_FINITE", "LOW_CONFIDENCE"),
+    )
+)
+
+
+class Account(NamedTuple):
+    """What the book gives to every decision; `margin_available` is a share of equity."""
+
+    equity: float
+    margin_available: float
+    crisis: bool
+
+
+class Context(NamedTuple):
+    """The book when a name's turn comes, in shares of equity.
+
+    `bucket`, `gross`, `margin` and `risk` are sums over the other names; `returns`, shape (t,),
+    are the daily returns of the whole book as it is held now, the name included.
+    """
+
+    bucket: float
+    gross: float
+    margin: float
+    risk: float
+    returns: NDArray[np.float64]
+
+
+class Totals(NamedTuple):
+    """The book with every name in it, kept up as entries are sized.
+
+    `bucket` has the gross of each bucket; `sums` gross, margin and open risk; `returns`, shape
+    (t,), the book's daily returns.
+    """
+
+    bucket: NDArray[np.float64]
+    sums: NDArray[np.float64]
+    returns: NDArray[np.float64]
+
+
+def totals_of(
+    rows: NDArray[Any],
+    held: NDArray[np.float64],
+    risk: NDArray[np.float64],
+    returns: NDArray[np.float64],
+) -> Totals:
+    """The book's totals from holdings and open risks, shape (n,), and returns, shape (t, n)."""
+    totals = Totals(np.zeros(_BUCKETS), np.zeros(3), np.zeros(returns.shape[0]))
+    for j in np.flatnonzero(held):
+        grow(totals, rows[j], returns[:, j], held[j], risk[j])
+    return totals
+
+
+def grow(
+    totals: Totals, row: Any, returns: NDArray[np.float64], more: float, more_risk: float
+) -> None:
+    """Count `more` of a name, a signed share of equity of its position's sign."""
+    size = abs(more)
+    totals.bucket[row["bucket"]] += size
+    totals.sums[0] += size
+    if row["bucket"] == FNO:
+        totals.sums[1] += size * row["margin_rate"]
+    totals.sums[2] += more_risk
+    totals.returns[:] += more * returns
+
+
+def context_of(totals: Totals, row: Any, held: float, risk: float) -> Context:
+    """The book without one name's own holding and risk."""
+    own = abs(held)
+    margin = own * row["margin_rate"] if own > 0.0 and row["bucket"] == FNO else 0.0
+    return Context(
+        totals.bucket[row["bucket"]] - own,
+        totals.sums[0] - own,
+        totals.sums[1] - margin,
+        totals.sums[2] - (risk if own > 0.0 else 0.0),
+        totals.returns,
+    )
+
+
+def size_row(
+    lim: Limits,
+    account: Account,
+    row: Any,
+    dec: Any,
+    context: Context,
+    returns: NDArray[np.float64],
+) -> None:
+    """Size one entry and write every step into its record: caps, multipliers, clamps."""
+    cap_row(lim, row, dec, context)
+    more = dec["action"] * max(dec["capped"], abs(row["held"])) - row["held"]
+    dec["var"], dec["es"] = tail_risk_with(context.returns, more, returns)
+    scale_row(lim, account, row, dec, context)
+
+
+def cap_row(lim: Limits, row: Any, dec: Any, context: Context) -> None:
+    """Wanted size, caps and the refusals that follow from them."""
+    code = row["bucket"]
+    refused = row["refused"] | _own_refusals(lim, row, dec)
+    wanted = wanted_size(dec["score"], lim.bucket[code])
+    win = row["win_long"] if dec["action"] > 0 else row["win_short"]
+    quarter = lim.kelly_fraction * kelly(win, lim.payoff)
+    headroom = lim.bucket[code] - context.bucket
+    leverage = lim.max_leverage - context.gross
+    cap = cap_size(
+        wanted, name=lim.name[code], headroom=headroom, quarter_kelly=quarter, leverage=leverage
+    )
+    dec["size_pre"], dec["quarter_kelly"], dec["headroom"] = wanted, quarter, headroom
+    dec["capped"], dec["bound"] = cap.capped, cap.bound
+    if not quarter > 0.0:
+        refused |= _KELLY
+    elif not cap.capped > 0.0:
+        refused |= _NO_ROOM
+    dec["refused"] = refused
+
+
+def scale_row(lim: Limits, account: Account, row: Any, dec: Any, context: Context) -> None:
+    """Multipliers and clamps, from the capped size and the tail of the book with the order.
+
+    `var` and `es` of `dec` are read: any figures at or below the limits give the same size.
+    """
+    code, capped, refused = row["bucket"], dec["capped"], dec["refused"]
+    own_risk = max(row["risk"], stop_risk(lim, row, capped))
+    heat = (context.risk + own_risk) / lim.loss_limit
+    posture = row["posture"] * (lim.no_rl_factor if row["rl"] != row["rl"] else 1.0)
+    scaled = scale_size(
+        lim,
+        capped,
+        annual_volatility=row["annual_volatility"],
+        var=dec["var"],
+        es=dec["es"],
+        heat=heat,
+        crisis=account.crisis,
+        posture=posture,
+    )
+    dec["heat"], dec["m_posture"] = heat, scaled.posture
+    dec["m_volatility"], dec["m_var"], dec["m_es"] = scaled.volatility, scaled.var, scaled.es
+    dec["m_heat"], dec["m_crisis"] = scaled.heat, scaled.crisis
+    if dec["var"] != dec["var"]:
+        refused |= _TAIL_UNKNOWN
+    leverage = lim.max_leverage - context.gross
+    margin_rate = row["margin_rate"] if code == FNO else 0.0
+    room = Room(
+        lim.name[code], dec["headroom"], leverage, account.margin_available - context.margin
+    )
+    size = clamp(scaled.size, room, margin_rate=margin_rate, refusals=refused)
+    if 0.0 < size < scaled.size and margin_rate > 0.0:
+        dec["bound"] = _MARGIN_BOUND
+    elif size + refused == 0 and not (margin_rate <= 0.0 or room.margin / margin_rate > 0.0):
+        refused |= _MARGIN
+    if not size * account.equity >= lim.min_order_value and refused == 0:
+        size, refused = 0.0, _BELOW_MINIMUM
+    if refused:
+        dec["bound"] = _REFUSED_BOUND
+    dec["refused"] = refused
+    dec["size_post_risk"] = dec["action"] * size if size > 0.0 else 0.0
+
+
+def stop_risk(lim: Limits, row: Any, size: float) -> float:
+    """Share of equity between entry and stop of a size, itself a share; NaN without a price."""
+    return size * lim.stop_atr * row["atr"] / row["price"] if row["price"] > 0.0 else np.nan
+
+
+def _own_refusals(lim: Limits, row: Any, dec: Any) -> int:
+    bits = 0
+    if dec["action"] < 0 and lim.allow_short == 0.0:
+        bits |= _NO_SHORTS
+    known = row["price"] > 0.0 and row["atr"] > 0.0 and row["annual_volatility"] >= 0.0
+    total = row["price"] + row["atr"] + row["annual_volatility"] + row["held"] + row["risk"]
+    if not (known and np.isfinite(total)):
+        bits |= _NOT_FINITE
+    if dec["confidence"] < lim.confidence_threshold:
+        bits |= _LOW
+    return bits

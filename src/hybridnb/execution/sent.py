@@ -1,0 +1,165 @@
+"""What was sent and still counts: the state of the pre-trade controls between two orders.
+
+A `Sent` is a frozen value of plain parts, so that `canonical.plain` records it whole and a
+restart finds every limit as used as it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from pydantic import Field
+
+from hybridnb.domain import Fill, Order
+from hybridnb.errors import UsageError
+from hybridnb.policy import Params, Positive, Share
+
+
+class SafetyLimits(Params):
+    """Pre-trade limits; a second fence, outside the caps that size an order."""
+
+    collar_core: Share = Field(0.10, description="price from the last, share; not penny")
+    collar_penny: Share = Field(0.20, description="price from the last, share; penny names")
+    order_value: Positive = Field(100_000.0, description="one entry at most, account units")
+    order_units: int = Field(100_000, ge=1, description="one entry at most, units")
+    order_adv: Share = Field(0.10, description="one entry at most, share of average daily units")
+    messages: int = Field(100, ge=1, description="submits and amends in any second")
+    repeat_fills: int = Field(50, ge=2, description="fills of a symbol that disable it")
+    repeat_seconds: Positive = Field(60.0, description="seconds in which they count")
+    exposure: Positive = Field(1.0, description="gross with all that was sent, share of equity")
+    credit: Share = Field(1.0, description="share of the available cash that entries may claim")
+    unexecuted: Positive = Field(1_000_000.0, description="entries at work, account units")
+    same_id_seconds: Positive = Field(86_400.0, description="a client id stays taken, seconds")
+    same_order_seconds: Positive = Field(1.0, description="an equal order is a twin, seconds")
+
+
+class Claim(NamedTuple):
+    """What an entry at work may still cost: units left, and 1/10,000 a unit of each measure."""
+
+    left: int
+    value: int
+    exposure: int
+    margin: int
+
+
+def totals(claims: Iterable[Claim]) -> tuple[int, int, int]:
+    """Value, exposure and margin that claims come to, in 1/10,000."""
+    value = exposure = margin = 0
+    for claim in claims:
+        value += claim.left * claim.value
+        exposure += claim.left * claim.exposure
+        margin += claim.left * claim.margin
+    return value, exposure, margin
+
+
+class Twin(NamedTuple):
+    """When an order was last sent, and for which decision."""
+
+    at: float
+    decision_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """All that was sent and still counts.
+
+    Attributes
+    ----------
+    at : float
+        Latest time seen, seconds.
+    messages : tuple of float
+        Times of the submits and amends of the last second.
+    ids : tuple of mapping of str to float
+        Client ids and when they were sent, in chunks, the newest last; a chunk never changes.
+    twins : mapping of str to Twin
+        Orders of the last second by symbol, side, quantity and prices.
+    claims : mapping of str to Claim
+        Entries at work by client id.
+    fills : mapping of str to mapping of str to float
+        Recent fills by symbol: when, by fill id.
+    disabled : tuple of str
+        Symbols that wait for a person.
+    """
+
+    at: float = 0.0
+    messages: tuple[float, ...] = ()
+    ids: tuple[Mapping[str, float], ...] = ()
+    twins: Mapping[str, Twin] = field(default_factory=dict)
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+    fills: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    disabled: tuple[str, ...] = ()
+
+
+def moment(sent: Sent, at: float) -> float:
+    """The time that counts: never before the latest one seen.
+
+    Raises
+    ------
+    UsageError
+        When `at` is NaN, infinite or negative.
+    """
+    if not 0.0 <= at < math.inf:
+        raise UsageError(f"{at!r} is no time in seconds")
+    return max(sent.at, at)
+
+
+def compact(
+    chunks: tuple[Mapping[str, float], ...], *, since: float
+) -> tuple[Mapping[str, float], ...]:
+    """Merge the newest chunks while they are of a size: few chunks, each id rarely copied."""
+    parts = list(chunks)
+    while len(parts) > 1 and 2 * len(parts[-1]) >= len(parts[-2]):
+        newest = parts.pop()
+        parts[-1] = {k: t for k, t in {**parts[-1], **newest}.items() if t > since}
+    return tuple(parts)
+
+
+def observe(sent: Sent, orders: Iterable[Order]) -> Sent:
+    """Give back the room of what ended or filled; an unknown order keeps its room.
+
+    Reports may come twice and out of order: what is left never grows here. Orders that weren't
+    sent through `check` are passed over.
+    """
+    claims = dict(sent.claims)
+    for order in orders:
+        claim = claims.get(order.client_id)
+        if claim is None:
+            continue
+        left = min(claim.left, order.left) if order.state.open else 0
+        if left > 0:
+            claims[order.client_id] = claim._replace(left=left)
+        else:
+            del claims[order.client_id]
+    return replace(sent, claims=claims)
+
+
+def executed(sent: Sent, limits: SafetyLimits, fills: Iterable[Fill], *, at: float) -> Sent:
+    """Count executions; too many of one symbol in too short a time disable it.
+
+    Raises
+    ------
+    UsageError
+        When `at` isn't a finite time.
+    """
+    now = moment(sent, at)
+    recent = {
+        symbol: {k: t for k, t in times.items() if now - t < limits.repeat_seconds}
+        for symbol, times in sent.fills.items()
+    }
+    disabled = set(sent.disabled)
+    for fill in fills:
+        times = recent.setdefault(fill.symbol, {})
+        times.setdefault(fill.fill_id, now)
+        if len(times) >= limits.repeat_fills:
+            disabled.add(fill.symbol)
+    recent = {symbol: times for symbol, times in recent.items() if times}
+    return replace(sent, at=now, fills=recent, disabled=tuple(sorted(disabled)))
+
+
+def enabled(sent: Sent, symbol: str) -> Sent:
+    """A person lets a disabled symbol trade again; what disabled it is forgotten."""
+    fills = {name: times for name, times in sent.fills.items() if name != symbol}
+    return replace(sent, fills=fills, disabled=tuple(s for s in sent.disabled if s != symbol))
