@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridnb.domain import Bar, Leg, Side
-from hybridnb.fills import limit_reference, most_fillable, protective_fill, stop_reference
+from hybridnb.fills import NO_LIMIT, limit_reference, most_fillable, protective_fill, stop_reference
 
 LONG, SHORT = Side.SELL, Side.BUY  # the sides of the orders that protect them
 
@@ -23,11 +23,11 @@ def bar(open_: int, high: int, low: int, close: int, volume: int = 1_000) -> Bar
     [(1_000, 0, 100), (1_000, 40, 60), (1_000, 100, 0), (1_000, 200, 0), (9, 0, 0), (0, 0, 0)],
 )
 def test_a_tenth_of_the_volume(volume: int, used: int, most: int) -> None:
-    assert most_fillable(bar(10, 10, 10, 10, volume), 0.10, used=used) == most
+    assert most_fillable(bar(10, 10, 10, 10, volume), 0.10, used) == most
 
 
 def test_without_volume_no_limit_can_be_known() -> None:
-    assert most_fillable(bar(10, 10, 10, 10, -1), 0.10, used=5) is None
+    assert most_fillable(bar(10, 10, 10, 10, -1), 0.10, 5) == NO_LIMIT
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_without_volume_no_limit_can_be_known() -> None:
 def test_stops(
     prices: tuple[int, int, int, int], side: Side, stop: int, answer: int | None
 ) -> None:
-    assert stop_reference(bar(*prices), stop, side) == answer
+    assert stop_reference(bar(*prices), stop, side.sign) == (answer or 0)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,10 @@ def test_stops(
 def test_limits(
     prices: tuple[int, int, int, int], side: Side, limit: int, answer: int | None
 ) -> None:
-    assert limit_reference(bar(*prices), limit, side) == answer
+    assert limit_reference(bar(*prices), limit, side.sign) == (answer or 0)
+
+
+LEGS = tuple(Leg)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +93,8 @@ def test_the_stop_goes_first_inside_a_bar(
     target: int,
     answer: tuple[Leg, int] | None,
 ) -> None:
-    assert protective_fill(bar(*prices), stop, target, side) == answer
+    code, at = protective_fill(bar(*prices), stop, target, side.sign)
+    assert ((LEGS[code], at) if at else None) == answer
 
 
 BARS = st.lists(st.integers(1, 1_000), min_size=4, max_size=4).flatmap(
@@ -107,13 +111,13 @@ def test_fills_lie_in_the_bar_and_on_the_right_side(
 ) -> None:
     low, high = sorted((one, other))
     side, stop, target = (LONG, low, high) if long else (SHORT, high, low)
-    filled = protective_fill(a_bar, stop, target, side)
-    if filled is None:
+    code, price = protective_fill(a_bar, stop, target, side.sign)
+    if not price:
         assert a_bar.low > low or not long
         assert (a_bar.low > stop and a_bar.high < target) or not long
         assert (a_bar.high < stop and a_bar.low > target) or long
         return
-    leg, price = filled
+    leg = LEGS[code]
     assert a_bar.low <= price <= a_bar.high
     worse = 1 if long else -1
     level = stop if leg is Leg.STOP else target
@@ -128,5 +132,5 @@ def test_fills_lie_in_the_bar_and_on_the_right_side(
 def test_sides_mirror_each_other(a_bar: Bar, level: int) -> None:
     mirrored = bar(1001 - a_bar.open, 1001 - a_bar.low, 1001 - a_bar.high, 1001 - a_bar.close)
     for rule in (stop_reference, limit_reference):
-        long, short = rule(a_bar, level, LONG), rule(mirrored, 1001 - level, SHORT)
-        assert short == (None if long is None else 1001 - long)
+        long, short = rule(a_bar, level, -1), rule(mirrored, 1001 - level, 1)
+        assert short == (1001 - long if long else 0)

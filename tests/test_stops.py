@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from hybridnb.domain import Position
 from hybridnb.policy import Policy, validated
-from hybridnb.stops import on_tick, protect, trail
+from hybridnb.stops import on_tick, protect, stop_rule, trail
 
-STOPS = Policy().stops
+STOPS = stop_rule(Policy().stops)
 
 
 def position(quantity: int, price: float, *, atr: float = 2.0) -> Position:
@@ -34,7 +34,7 @@ def position(quantity: int, price: float, *, atr: float = 2.0) -> Position:
 def test_the_weighted_entry_sets_the_stop() -> None:
     """1 at 100, then 1 at 102: entry 101; a stop of 2 % is 98.98."""
     held = replace(position(1, 100.0), quantity=2, cost=1_000_000 + 1_020_000, atr=1.01)
-    two_percent = validated(Policy, {"stops": {"initial": 2.0}}).stops
+    two_percent = stop_rule(validated(Policy, {"stops": {"initial": 2.0}}).stops)
     assert held.entry == 1_010_000
     assert protect(held, two_percent, tick=1).stop == 989_800
 
@@ -57,8 +57,8 @@ def test_the_initial_levels(sign: int, stop: float, target: float) -> None:
     ],
 )
 def test_on_tick(units: float, tick: int, down: int, up: int) -> None:
-    assert on_tick(units, tick, up=False) == down
-    assert on_tick(units, tick, up=True) == up
+    assert on_tick(units, tick, False) == down
+    assert on_tick(units, tick, True) == up
 
 
 @pytest.mark.parametrize(("sign", "stop", "target"), [(1, 96.45, 105.05), (-1, 103.55, 94.95)])
@@ -140,7 +140,7 @@ def test_shorts_mirror_longs(price: int, atr: float, bars: list[tuple[int, int]]
 
 @given(st.floats(-1e6, 1e12), st.integers(1, 100_000))
 def test_ticks_bracket_a_price(units: float, tick: int) -> None:
-    down, up = on_tick(units, tick, up=False), on_tick(units, tick, up=True)
+    down, up = on_tick(units, tick, False), on_tick(units, tick, True)
     assert down % tick == up % tick == 0
     assert tick <= down <= up <= down + tick
     if units >= tick:

@@ -118,9 +118,8 @@ def _entered(
 
 def _reduced(held: Position, fill: Fill, multiplier: int) -> tuple[Position | None, Closing]:
     closed, whole = fill.quantity, abs(held.quantity)
-    # Integer division leaves the remainder with the part still held: nothing is lost.
-    cost = held.cost * closed // whole
-    fees = held.fees * closed // whole
+    cost = part_of(held.cost, closed, whole)
+    fees = part_of(held.fees, closed, whole)
     sign = 1 if held.quantity > 0 else -1
     pnl = sign * fill.price * closed * multiplier - cost - fees - fill.commission
     closing = Closing(held, closed, fill.price, pnl)
@@ -130,6 +129,14 @@ def _reduced(held: Position, fill: Fill, multiplier: int) -> tuple[Position | No
         held, quantity=held.quantity - sign * closed, cost=held.cost - cost, fees=held.fees - fees
     )
     return left, closing
+
+
+def part_of(amount: int, closed: int, whole: int) -> int:
+    """`amount × closed // whole`, without a product that 64 bits couldn't hold.
+
+    The remainder stays with the part still held: nothing is lost.
+    """
+    return amount // whole * closed + amount % whole * closed // whole
 
 
 def equity(book: Book, prices: Mapping[str, int], sip_price: int | None = None) -> int:

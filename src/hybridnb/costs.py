@@ -7,10 +7,16 @@ points (floats: a statistic) and rounded against the trader when it becomes a pr
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 from typing import NamedTuple
 
-from hybridnb.domain import SCALE, Bucket, Side
+import numpy as np
+
+from hybridnb.domain import SCALE, Bucket
 from hybridnb.policy import Costs
+
+LATENCIES = 64  # equally likely latencies of the log-normal model
+SESSION_MS = 6.5 * 3_600_000.0  # of a day's continuous trading
 
 
 class Tier(NamedTuple):
@@ -38,57 +44,112 @@ def tier_bps(volume_30d: float, *, maker: bool) -> float:
     return tier.maker if maker else tier.taker
 
 
-def equity_commission(costs: Costs, *, quantity: int, price: int, due_before: int = 0) -> int:
+class Rates(NamedTuple):
+    """The venue's cost assumptions as floats, ready for a compiler.
+
+    `half_spread` is by bucket code, in bps; `drift` holds the latency's expected adverse move of
+    64 equally likely latencies, as a multiple of the daily volatility.
+    """
+
+    per_share: float
+    minimum: float
+    maximum: float
+    half_spread: tuple[float, ...]
+    impact: float
+    participation: float
+    drift: tuple[float, ...]
+
+
+def rates(costs: Costs) -> Rates:
+    """The rates a policy's costs set."""
+    spread = {Bucket.PENNY: costs.half_spread_penny, Bucket.FNO: costs.half_spread_fno}
+    return Rates(
+        per_share=costs.commission_per_share,
+        minimum=costs.commission_minimum,
+        maximum=costs.commission_maximum,
+        half_spread=tuple(spread.get(bucket, costs.half_spread_core) for bucket in Bucket),
+        impact=costs.impact,
+        participation=costs.participation,
+        drift=tuple(_drift(costs, (k + 0.5) / LATENCIES) for k in range(LATENCIES)),
+    )
+
+
+def _drift(costs: Costs, quantile: float) -> float:
+    """Mean absolute move of a driftless walk while an order travels: `√(2/π)·√(latency/session)`.
+
+    It is always charged: who is late pays, and never gains.
+    """
+    latency = 0.0 if costs.latency == "none" else costs.latency_ms
+    if costs.latency == "lognormal":
+        latency *= math.exp(costs.latency_sigma * NormalDist().inv_cdf(quantile))
+    return math.sqrt(2.0 / math.pi) * math.sqrt(latency / SESSION_MS)
+
+
+def latency_draw(key: int, day: int) -> int:
+    """Which of the 64 latencies an order of a symbol meets in a session.
+
+    Parameters
+    ----------
+    key : int
+        CRC-32 of the symbol.
+    day : int
+        The session's date as a proleptic Gregorian ordinal.
+    """
+    return (((key + day * 40503) & 0xFFFFFFFF) * 1640531527 >> 20) & (LATENCIES - 1)
+
+
+def commission(rates: Rates, *, quantity: int, price: int) -> int:
     """Per-share commission of an order with a minimum, capped at a share of its value.
 
     Parameters
     ----------
     quantity : int
-        Units filled so far in the order, this fill included.
+        Units filled of the order.
     price : int
-        Average price of the order, 1/10,000.
-    due_before : int
-        What the order's earlier fills were charged, so that partial fills pay one minimum.
+        In 1/10,000, times the contract's multiplier.
 
     Returns
     -------
     int
-        This fill's commission in 1/10,000, not negative. Where the cap lies below the minimum
-        the cap holds.
+        In 1/10,000, not negative. Where the cap lies below the minimum the cap holds.
     """
-    wanted = max(costs.commission_per_share * quantity, costs.commission_minimum)
-    cap = costs.commission_maximum * quantity * price / SCALE
-    return max(0, round(min(wanted, cap) * SCALE) - due_before)
-
-
-def half_spread_bps(costs: Costs, bucket: Bucket) -> float:
-    """Assumed half spread of a class where the feed has no quotes."""
-    return {
-        Bucket.PENNY: costs.half_spread_penny,
-        Bucket.FNO: costs.half_spread_fno,
-    }.get(bucket, costs.half_spread_core)
+    wanted = max(rates.per_share * quantity, rates.minimum)
+    cap = rates.maximum * quantity * price / SCALE
+    return int(np.rint(min(wanted, cap) * SCALE))
 
 
 def slippage_bps(
-    costs: Costs, bucket: Bucket, *, quantity: int, adv_units: float, daily_volatility: float
+    rates: Rates,
+    bucket: int,
+    *,
+    quantity: int,
+    adv_units: float,
+    daily_volatility: float,
+    draw: int,
 ) -> float:
-    """Half spread plus square-root impact `γ·σ·√(q/ADV)`, in bps.
+    """Half spread plus square-root impact `γ·σ·√(q/ADV)` plus latency drift, in bps.
 
     Parameters
     ----------
+    bucket : int
+        Code of the class (`limits.CODE`).
     adv_units : float
         Average daily volume in units; NaN or 0 leaves the impact out (nothing to scale with).
     daily_volatility : float
-        Standard deviation of daily returns, a fraction.
+        Standard deviation of daily returns, a fraction; NaN or 0 leaves impact and drift out.
+    draw : int
+        Which latency the order meets (`latency_draw`).
     """
-    spread = half_spread_bps(costs, bucket)
-    if not (adv_units > 0 and daily_volatility > 0):
-        return spread
-    impact = costs.impact * daily_volatility * math.sqrt(quantity / adv_units)
-    return spread + impact * 10_000.0
+    bps = rates.half_spread[bucket]
+    if not daily_volatility > 0.0:
+        return bps
+    moved = rates.drift[draw] * daily_volatility
+    if adv_units > 0.0:
+        moved += rates.impact * daily_volatility * math.sqrt(quantity / adv_units)
+    return bps + moved * 10_000.0
 
 
-def slipped(reference: int, side: Side, bps: float) -> int:
-    """A reference price made worse by `bps`, rounded against the trader, at least 1/10,000."""
-    moved = reference * (1.0 + side.sign * bps / 10_000.0)
-    return max(1, math.ceil(moved) if side is Side.BUY else math.floor(moved))
+def slipped(reference: int, sign: int, bps: float) -> int:
+    """A reference price made worse by `bps` for an order of this sign, at least 1/10,000."""
+    moved = reference * (1.0 + sign * bps / 10_000.0)
+    return max(1, math.ceil(moved) if sign > 0 else math.floor(moved))

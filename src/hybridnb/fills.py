@@ -2,52 +2,66 @@
 
 Prices that gap through a level fill at the open; inside one bar the stop comes before the
 target, because the order of prices inside a bar isn't known. A bar that holds only a close
-trades at the close. Prices are integers of 1/10,000.
+trades at the close. Prices are integers of 1/10,000; `sign` is the order's, 1 buys and -1 sells;
+0 is no price. Every function takes what has `open`, `high`, `low` and `volume`, compiled or not.
 """
 
 from __future__ import annotations
 
-from hybridnb.domain import Bar, Leg, Side
+from typing import NamedTuple
+
+from hybridnb.domain import Bar, Leg
+
+LEG = {leg: code for code, leg in enumerate(Leg)}
+STOP, TARGET = LEG[Leg.STOP], LEG[Leg.TARGET]
+NO_LIMIT = 2**62
 
 
-def most_fillable(bar: Bar, participation: float, *, used: int) -> int | None:
+class Prices(NamedTuple):
+    """A bar without its names; prices in 1/10,000, volume in units, -1 where the feed has none."""
+
+    open: int
+    high: int
+    low: int
+    close: int
+    volume: int
+
+
+def most_fillable(bar: Bar | Prices, participation: float, used: int) -> int:
     """Units that may still fill in a bar: `participation` of its volume less what was used.
 
-    None where the feed has no volume (no limit can be known); 0 in a bar without trades.
+    `NO_LIMIT` where the feed has no volume (none can be known); 0 in a bar without trades.
     """
     if bar.volume < 0:
-        return None
+        return NO_LIMIT
     return max(0, int(participation * bar.volume) - used)
 
 
-def stop_reference(bar: Bar, stop: int, side: Side) -> int | None:
-    """Reference price of a stop order in a bar, None where it isn't touched.
-
-    `side` is the order's: SELL protects a long, BUY a short.
-    """
-    if side is Side.SELL:
-        return bar.open if bar.open <= stop else stop if bar.low <= stop else None
-    return bar.open if bar.open >= stop else stop if bar.high >= stop else None
+def stop_reference(bar: Bar | Prices, stop: int, sign: int) -> int:
+    """Reference price of a stop order in a bar, 0 where it isn't touched."""
+    if sign < 0:
+        return bar.open if bar.open <= stop else stop if bar.low <= stop else 0
+    return bar.open if bar.open >= stop else stop if bar.high >= stop else 0
 
 
-def limit_reference(bar: Bar, limit: int, side: Side) -> int | None:
-    """Price of a limit order in a bar (never worse than its limit), None where it isn't reached."""
-    if side is Side.SELL:
-        return bar.open if bar.open >= limit else limit if bar.high >= limit else None
-    return bar.open if bar.open <= limit else limit if bar.low <= limit else None
+def limit_reference(bar: Bar | Prices, limit: int, sign: int) -> int:
+    """Price of a limit order in a bar (never worse than its limit), 0 where it isn't reached."""
+    if sign < 0:
+        return bar.open if bar.open >= limit else limit if bar.high >= limit else 0
+    return bar.open if bar.open <= limit else limit if bar.low <= limit else 0
 
 
-def protective_fill(bar: Bar, stop: int, target: int, side: Side) -> tuple[Leg, int] | None:
-    """Which protective leg fills first in a bar, and its reference price.
+def protective_fill(bar: Bar | Prices, stop: int, target: int, sign: int) -> tuple[int, int]:
+    """Code of the protective leg that fills first in a bar and its reference price; (0, 0): none.
 
     A target that the open already reached was there first; otherwise the stop goes first.
     """
-    at_stop = stop_reference(bar, stop, side)
-    at_target = limit_reference(bar, target, side)
-    if at_target is not None and at_target == bar.open and at_stop != bar.open:
-        return Leg.TARGET, at_target
-    if at_stop is not None:
-        return Leg.STOP, at_stop
-    if at_target is not None:
-        return Leg.TARGET, at_target
-    return None
+    at_stop = stop_reference(bar, stop, sign)
+    at_target = limit_reference(bar, target, sign)
+    if at_target == bar.open and at_target and at_stop != bar.open:
+        return TARGET, at_target
+    if at_stop:
+        return STOP, at_stop
+    if at_target:
+        return TARGET, at_target
+    return 0, 0

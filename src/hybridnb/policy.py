@@ -145,6 +145,11 @@ class Costs(Params):
     half_spread_penny: float = Field(50.0, ge=0, description="bps")
     impact: float = Field(1.0, ge=0, description="γ of γ·σ·√(q/ADV)")
     participation: float = Field(0.10, gt=0, le=1, description="share of a bar's volume at most")
+    latency: Literal["none", "fixed", "lognormal"] = Field(
+        "fixed", description="model of the time from a decision to the venue"
+    )
+    latency_ms: float = Field(100.0, ge=0, le=60_000, description="the time, or its median")
+    latency_sigma: float = Field(0.5, ge=0, le=3, description="of the logarithm, if log-normal")
 
 
 class Lists(Params):

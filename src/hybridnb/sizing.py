@@ -171,3 +171,31 @@ def _limit_ratio(limit: float, value: float) -> float:
     if value <= limit:
         return 1.0
     return limit / value if value > limit else 0.0
+
+
+def whole_lots(
+    share: float, *, equity: int, price: int, delta: float, multiplier: int, lot: int
+) -> int:
+    """Whole lots whose exposure stays within a share of equity.
+
+    Parameters
+    ----------
+    share : float
+        Not negative; NaN gives 0.
+    equity, price : int
+        In 1/10,000.
+    delta : float
+        Exposure of a unit in units of its underlying.
+
+    Returns
+    -------
+    int
+        Units, rounded down: `abs(delta) × units × multiplier × price ≤ share × equity`.
+    """
+    exposure = abs(delta) * multiplier * price
+    if not (share > 0.0 and exposure > 0.0):
+        return 0
+    units = int(share * equity / exposure)
+    while units > 0 and units * exposure > share * equity:  # the quotient may have rounded up
+        units -= 1
+    return units // lot * lot

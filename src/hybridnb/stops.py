@@ -7,12 +7,13 @@ on the instrument's tick. A stop never moves away from the price.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from hybridnb.domain import SCALE, Position
 from hybridnb.policy import Stops
 
 
-def on_tick(units: float, tick: int, *, up: bool) -> int:
+def on_tick(units: float, tick: int, up: bool) -> int:
     """A price in 1/10,000 rounded to the tick above (`up`) or below, at least one tick."""
     whole = int(units // tick)
     exact = whole * tick == units
@@ -20,23 +21,55 @@ def on_tick(units: float, tick: int, *, up: bool) -> int:
     return max(tick, ticks * tick)
 
 
-def protect(position: Position, stops: Stops, *, tick: int) -> Position:
-    """Set both levels from the fill-weighted entry, for instance after another entry fill.
+class StopRule(NamedTuple):
+    """Multiples of ATR, as floats ready for a compiler."""
+
+    initial: float
+    trailing: float
+    activation: float
+    target: float
+
+
+def stop_rule(stops: Stops) -> StopRule:
+    """The rule a policy's stops set."""
+    return StopRule(stops.initial, stops.trailing, stops.activation, stops.target)
+
+
+def levels(rule: StopRule, entry: float, atr: float, sign: int, tick: int) -> tuple[int, int]:
+    """Stop and target of a position from its fill-weighted entry, in 1/10,000.
 
     The stop rounds toward the entry, so that rounding never widens the risk; the target away
-    from it. A stop already tighter stays.
+    from it. `atr` is in account units, `sign` the position's.
     """
+    unit = atr * SCALE
+    stop = on_tick(entry - sign * rule.initial * unit, tick, sign > 0)
+    target = on_tick(entry + sign * rule.target * unit, tick, sign > 0)
+    return stop, target
+
+
+def tighter(stop: int, other: int, sign: int) -> int:
+    """The stop nearer to the price, for a position of this sign; 0 is none."""
+    if stop == 0 or other == 0:
+        return max(stop, other)
+    return max(stop, other) if sign > 0 else min(stop, other)
+
+
+def trailed(rule: StopRule, entry: float, atr: float, best: int, sign: int, tick: int) -> int:
+    """The trailing stop at this best price: 0 until in profit by `activation` ATR."""
+    if sign * (best - entry) < rule.activation * (atr * SCALE):
+        return 0
+    return on_tick(best - sign * rule.trailing * (atr * SCALE), tick, sign < 0)
+
+
+def protect(position: Position, rule: StopRule, *, tick: int) -> Position:
+    """Set both levels anew, for instance after another entry fill; a tighter stop stays."""
     sign = 1 if position.quantity > 0 else -1
-    atr = position.atr * SCALE
-    stop = on_tick(position.entry - sign * stops.initial * atr, tick, up=sign > 0)
-    target = on_tick(position.entry + sign * stops.target * atr, tick, up=sign > 0)
-    if position.stop:
-        stop = max(stop, position.stop) if sign > 0 else min(stop, position.stop)
-    return replace(position, stop=stop, target=target)
+    stop, target = levels(rule, position.entry, position.atr, sign, tick)
+    return replace(position, stop=tighter(stop, position.stop, sign), target=target)
 
 
-def trail(position: Position, stops: Stops, *, high: int, low: int, tick: int) -> Position:
-    """Move the stop after a bar: once in profit by `activation` ATR, `trailing` ATR from the best.
+def trail(position: Position, rule: StopRule, *, high: int, low: int, tick: int) -> Position:
+    """Move the stop after a bar.
 
     Parameters
     ----------
@@ -44,15 +77,7 @@ def trail(position: Position, stops: Stops, *, high: int, low: int, tick: int) -
         The bar's range in 1/10,000; the new stop holds from the next bar on, since the order
         of prices inside a bar isn't known.
     """
-    atr = position.atr * SCALE
-    if position.quantity > 0:
-        best = max(position.best, high)
-        stop = position.stop
-        if best - position.entry >= stops.activation * atr:
-            stop = max(stop, on_tick(best - stops.trailing * atr, tick, up=False))
-    else:
-        best = min(position.best, low)
-        stop = position.stop
-        if position.entry - best >= stops.activation * atr:
-            stop = min(stop, on_tick(best + stops.trailing * atr, tick, up=True))
-    return replace(position, best=best, stop=stop)
+    sign = 1 if position.quantity > 0 else -1
+    best = max(position.best, high) if sign > 0 else min(position.best, low)
+    moved = trailed(rule, position.entry, position.atr, best, sign, tick)
+    return replace(position, best=best, stop=tighter(position.stop, moved, sign))

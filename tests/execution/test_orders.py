@@ -22,7 +22,8 @@ from hybridnb.domain import (
     Refusal,
     Side,
 )
-from hybridnb.execution.orders import client_id, flatten, from_decision, sweep, units_for
+from hybridnb.execution.orders import client_id, flatten, from_decision, sweep
+from hybridnb.sizing import whole_lots
 
 MILLION = 10_000_000_000
 STOCK = Instrument("A", Bucket.CORE, "CAD")
@@ -75,6 +76,11 @@ def test_ids_tell_orders_apart(session: str, decision: str, leg: Leg) -> None:
     assert first != client_id(session + "x", decision, leg)
 
 
+def lots_of(share: float, equity: int, price: int, of: Instrument) -> int:
+    contract = {"delta": of.delta, "multiplier": of.multiplier, "lot": of.lot}
+    return whole_lots(share, equity=equity, price=price, **contract)
+
+
 @pytest.mark.parametrize(
     ("share", "price", "instrument", "units"),
     [
@@ -92,7 +98,7 @@ def test_ids_tell_orders_apart(session: str, decision: str, leg: Leg) -> None:
     ],
 )
 def test_units(share: float, price: int, instrument: Instrument, units: int) -> None:
-    assert units_for(share, equity=MILLION, price=price, instrument=instrument) == units
+    assert lots_of(share, MILLION, price, instrument) == units
 
 
 @given(
@@ -106,7 +112,7 @@ def test_units_are_the_most_whole_lots_within_the_share(
     share: float, equity: int, price: int, lot: int, delta: float
 ) -> None:
     instrument = Instrument("A", Bucket.FNO, "CAD", lot=lot, multiplier=10, delta=delta)
-    units = units_for(share, equity=equity, price=price, instrument=instrument)
+    units = lots_of(share, equity, price, instrument)
     exposure = abs(delta) * 10 * price
     assert units >= 0 and units % lot == 0
     assert units * exposure <= share * equity

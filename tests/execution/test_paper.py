@@ -28,7 +28,7 @@ from hybridnb.execution.brackets import legs, unprotected
 from hybridnb.execution.orders import client_id, flatten, from_decision
 from hybridnb.execution.paper import CLOSE, END, OPEN, RANGE, Liquidity, PaperVenue
 from hybridnb.policy import Policy, validated
-from hybridnb.stops import protect, trail
+from hybridnb.stops import protect, stop_rule, trail
 
 POLICY = Policy()
 FREE = validated(Policy, {"costs": {"half_spread_core": 0.0, "impact": 0.0}}).costs
@@ -307,7 +307,7 @@ class Session:
             assert a_bar.volume < 0 or used[symbol] <= 0.1 * a_bar.volume
             held = self.book.positions.get(symbol)
             if held:
-                held = trail(held, POLICY.stops, high=a_bar.high, low=a_bar.low, tick=1)
+                held = trail(held, stop_rule(POLICY.stops), high=a_bar.high, low=a_bar.low, tick=1)
                 self.book = replace(self.book, positions={**self.book.positions, symbol: held})
                 self.venue.amend(legs(held))
         self.venue.run(bars, END)
@@ -343,7 +343,7 @@ class Session:
             self.venue.cancel(rest)
             return
         if fill.leg is Leg.ENTRY:
-            held = protect(held, POLICY.stops, tick=1)
+            held = protect(held, stop_rule(POLICY.stops), tick=1)
         self.book = replace(self.book, positions={**self.book.positions, fill.symbol: held})
         self.venue.amend(legs(held))
 

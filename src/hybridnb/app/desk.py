@@ -22,7 +22,7 @@ from hybridnb.execution.brackets import legs, unprotected
 from hybridnb.execution.paper import CLOSE, END, OPEN, PaperVenue
 from hybridnb.policy import Policy
 from hybridnb.risk import Closed, marked
-from hybridnb.stops import protect, trail
+from hybridnb.stops import protect, stop_rule, trail
 
 SWEEP_ROOM = 0.01  # share of a unit's price kept for slippage and commission
 Hints = Callable[[Day, State], NDArray[np.float64]]
@@ -47,6 +47,7 @@ class Desk:
     def __init__(self, state: State, day: Day, setup: Setup, record: Recorder) -> None:
         self.day, self.setup, self.record = day, setup, record
         self.state = state
+        self._rule = stop_rule(setup.policy.stops)
         self.venue = PaperVenue(setup.policy.costs, day.instruments, state.working)
         self.venue.liquidity = day.liquidity()
         self.closed: list[Closed] = []
@@ -61,7 +62,7 @@ class Desk:
             self._book(fill)
 
     def _book(self, fill: Fill) -> None:
-        day, policy = self.day, self.setup.policy
+        day = self.day
         instrument = day.instruments[fill.symbol]
         entry = fill.leg is Leg.ENTRY
         held = self.state.book.positions.get(fill.symbol)
@@ -79,7 +80,7 @@ class Desk:
         )
         position = book.positions.get(fill.symbol)
         if position is not None:
-            position = protect(position, policy.stops, tick=instrument.tick) if entry else position
+            position = protect(position, self._rule, tick=instrument.tick) if entry else position
             book = replace(book, positions={**book.positions, fill.symbol: position})
             changed = self.venue.amend(legs(position))
         else:
@@ -174,8 +175,7 @@ class Desk:
             if bar is None:
                 continue
             tick = self.day.instruments[symbol].tick
-            stops = self.setup.policy.stops
-            moved = trail(positions[symbol], stops, high=bar.high, low=bar.low, tick=tick)
+            moved = trail(positions[symbol], self._rule, high=bar.high, low=bar.low, tick=tick)
             positions[symbol] = moved
             for order in self.venue.amend(legs(moved)):
                 self.record.order(order)

@@ -13,7 +13,7 @@ from hybridnb.app.state import State
 from hybridnb.blender import liquidity_score, sigmoid
 from hybridnb.clamps import entry_refusals, state_refusals
 from hybridnb.decide import INPUT
-from hybridnb.domain import SCALE, Mode, Refusal
+from hybridnb.domain import SCALE, Instrument, Mode, Refusal
 from hybridnb.entries import Account
 from hybridnb.limits import CODE, Limits
 
@@ -65,7 +65,8 @@ def inputs(state: State, day: Day, setup: Setup, lim: Limits, *, equity_units: i
         rows["refused"][i] = (
             common
             | locked
-            | _own(day, i, state.risk.mode)
+            | (Refusal.HALTED if day.halted[i] else 0)
+            | own_refusals(instrument, currency=day.currency, mode=state.risk.mode)
             | entry_refusals(
                 setup.policy.clamps,
                 bucket=instrument.bucket,
@@ -79,12 +80,10 @@ def inputs(state: State, day: Day, setup: Setup, lim: Limits, *, equity_units: i
     return rows
 
 
-def _own(day: Day, i: int, mode: Mode) -> int:
+def own_refusals(instrument: Instrument, *, currency: str, mode: Mode) -> int:
     """What refuses entries of this instrument whatever its price and its book."""
-    instrument, bits = day.instruments[day.symbols[i]], 0
-    if day.halted[i]:
-        bits |= Refusal.HALTED
-    if instrument.currency != day.currency:
+    bits = 0
+    if instrument.currency != currency:
         bits |= Refusal.CURRENCY
     # A contract on something else: its exposure isn't its quantity times its price.
     derivative = instrument.multiplier != 1 or abs(instrument.delta) != 1.0

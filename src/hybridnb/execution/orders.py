@@ -18,35 +18,12 @@ from hybridnb.domain import (
     Side,
     refusal_names,
 )
+from hybridnb.sizing import whole_lots
 
 
 def client_id(session: str, decision_id: str, leg: Leg) -> str:
     """An order's id from (session, decision, leg): a retry or a restart can't place it twice."""
     return f"{session}-{leg}-{sha256([session, decision_id, leg])[:12]}"
-
-
-def units_for(share: float, *, equity: int, price: int, instrument: Instrument) -> int:
-    """Whole lots whose exposure stays within a share of equity.
-
-    Parameters
-    ----------
-    share : float
-        Not negative; NaN gives 0.
-    equity, price : int
-        In 1/10,000.
-
-    Returns
-    -------
-    int
-        Units, rounded down: `abs(delta) × units × multiplier × price ≤ share × equity`.
-    """
-    exposure = abs(instrument.delta) * instrument.multiplier * price
-    if not (share > 0.0 and exposure > 0):
-        return 0
-    units = int(share * equity / exposure)
-    while units and units * exposure > share * equity:  # the quotient may have rounded up
-        units -= 1
-    return units // instrument.lot * instrument.lot
 
 
 def from_decision(
@@ -88,7 +65,14 @@ def from_decision(
     if refusals:
         order = _market(session, decision_id, symbol, side, 0, Leg.ENTRY)
         return replace(order, state=OrderState.REJECTED, refusals=refusal_names(refusals))
-    units = units_for(abs(target), equity=equity, price=price, instrument=instrument)
+    units = whole_lots(
+        abs(target),
+        equity=equity,
+        price=price,
+        delta=instrument.delta,
+        multiplier=instrument.multiplier,
+        lot=instrument.lot,
+    )
     quantity = units - abs(held)
     if quantity <= 0 and held:
         return None

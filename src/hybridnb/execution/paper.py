@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from zlib import crc32
 
-from hybridnb.costs import equity_commission, slippage_bps, slipped
+from hybridnb.costs import commission, latency_draw, rates, slippage_bps, slipped
 from hybridnb.domain import (
     Bar,
     Fill,
@@ -23,8 +24,10 @@ from hybridnb.domain import (
     refusal_names,
 )
 from hybridnb.fills import limit_reference, most_fillable, protective_fill, stop_reference
+from hybridnb.limits import CODE
 from hybridnb.policy import Costs
 
+LEGS = tuple(Leg)
 OPEN, RANGE, CLOSE, END = "open", "range", "close", "end"
 
 
@@ -52,7 +55,7 @@ class PaperVenue:
     def __init__(
         self, costs: Costs, instruments: Mapping[str, Instrument], working: Iterable[Order] = ()
     ) -> None:
-        self._costs = costs
+        self._rates = rates(costs)
         self._instruments = instruments
         self._orders = {order.client_id: order for order in working}
         self._seen = set(self._orders)
@@ -158,48 +161,37 @@ class PaperVenue:
     def _touched(legs: Mapping[Leg, Order], bar: Bar) -> tuple[Leg, int] | None:
         stop, target = legs.get(Leg.STOP), legs.get(Leg.TARGET)
         if stop is not None and target is not None:
-            return protective_fill(bar, stop.stop or 0, target.limit or 0, stop.side)
+            code, at = protective_fill(bar, stop.stop or 0, target.limit or 0, stop.side.sign)
+            return (LEGS[code], at) if code else None
         if stop is not None:
-            at = stop_reference(bar, stop.stop or 0, stop.side)
-            return None if at is None else (Leg.STOP, at)
+            at = stop_reference(bar, stop.stop or 0, stop.side.sign)
+            return (Leg.STOP, at) if at else None
         if target is not None:
-            at = limit_reference(bar, target.limit or 0, target.side)
-            return None if at is None else (Leg.TARGET, at)
+            at = limit_reference(bar, target.limit or 0, target.side.sign)
+            return (Leg.TARGET, at) if at else None
         return None
 
     def _execute(
         self, order: Order, bar: Bar, reference: int, quantity: int
     ) -> tuple[Order, Fill | None]:
         used = self._used.get(order.symbol, 0)
-        most = most_fillable(bar, self._costs.participation, used=used)
-        quantity = min(order.left, quantity) if most is None else min(order.left, quantity, most)
+        most = most_fillable(bar, self._rates.participation, used)
+        quantity = min(order.left, quantity, most)
         if quantity <= 0:
             return order, None
         self._used[order.symbol] = used + quantity
         instrument = self._instruments[order.symbol]
-        liquidity = self.liquidity.get(order.symbol, Liquidity(0.0, 0.0))
-        # A limit order never fills worse than its limit: it waits, it doesn't cross the spread.
-        bps = (
-            0.0
-            if order.limit is not None
-            else slippage_bps(
-                self._costs,
-                instrument.bucket,
-                quantity=quantity,
-                adv_units=liquidity.adv_units,
-                daily_volatility=liquidity.daily_volatility,
-            )
-        )
-        price = slipped(reference, order.side, bps) if bps else reference
+        price = self._price(order, bar, reference, quantity)
         filled = order.filled + quantity
         charged = self._charged.get(order.client_id, 0)
-        commission = equity_commission(
-            self._costs,
+        # What the order's earlier fills were charged counts: partial fills pay one minimum.
+        due = commission(
+            self._rates,
             quantity=filled - self._paid.get(order.client_id, 0),
             price=price * instrument.multiplier,
-            due_before=charged,
         )
-        self._charged[order.client_id] = charged + commission
+        paid = max(0, due - charged)
+        self._charged[order.client_id] = charged + paid
         state = OrderState.FILLED if filled == order.quantity else OrderState.PARTIALLY_FILLED
         after = replace(order, filled=filled, state=state)
         self._orders[order.client_id] = after
@@ -212,8 +204,23 @@ class PaperVenue:
             quantity=quantity,
             price=price,
             reference=reference,
-            commission=commission,
+            commission=paid,
             slippage=abs(price - reference) * quantity * instrument.multiplier,
             at=bar.session.isoformat(),
         )
         return after, fill
+
+    def _price(self, order: Order, bar: Bar, reference: int, quantity: int) -> int:
+        # A limit order never fills worse than its limit: it waits, it doesn't cross the spread.
+        if order.limit is not None:
+            return reference
+        liquidity = self.liquidity.get(order.symbol, Liquidity(0.0, 0.0))
+        bps = slippage_bps(
+            self._rates,
+            CODE[self._instruments[order.symbol].bucket],
+            quantity=quantity,
+            adv_units=liquidity.adv_units,
+            daily_volatility=liquidity.daily_volatility,
+            draw=latency_draw(crc32(order.symbol.encode()), bar.session.toordinal()),
+        )
+        return slipped(reference, order.side.sign, bps)

@@ -1,11 +1,8 @@
 """Pre-trade safety: what every order must pass before it is sent.
 
-Pure: a frozen `Sent` and the orders go in, the next `Sent` and the checked orders come out.
-Every sent order counts against the limits at once, whatever the broker answers later; what
-ends gives its room back through `observe`. Time is an argument, in seconds; a clock that runs
-backward stands still.
-
-Who is checked for what:
+A frozen `Sent` and the orders go in, the next `Sent` and the checked orders come out. Every
+sent order counts against the limits at once, whatever the broker answers later; what ends gives
+its room back through `sent.observe`. A clock that runs backward stands still.
 
 ========================  ===========================  ===========================
 entries and sweeps        every control
@@ -34,7 +31,17 @@ from hybridnb.domain import (
     TradingState,
 )
 from hybridnb.execution.lifecycle import refused
-from hybridnb.execution.sent import Claim, SafetyLimits, Sent, Twin, compact, moment, totals
+from hybridnb.execution.sent import (
+    Claim,
+    SafetyLimits,
+    Sent,
+    Twin,
+    claim_of,
+    compact,
+    exchanged,
+    moment,
+    sent_at,
+)
 
 _PPM = 1_000_000  # shares become whole millionths, so that a limit is met exactly or not
 _NEEDS = {  # (limit price, stop price) that an order of each type has
@@ -95,7 +102,6 @@ def check(
 
     Parameters
     ----------
-    sent : Sent
     orders : sequence of Order
         New ones, or with `amend` working ones with the quantity still to fill and new prices;
         those that are rejected already come back as they are.
@@ -111,8 +117,7 @@ def check(
     -------
     tuple
         The next state, in which every order that passed counts, and the orders: unchanged, or
-        rejected with the names of all refusals. Numbers that can't be recorded (NaN, infinity)
-        leave a refused order's fields for its note.
+        rejected with the names of all refusals (see `lifecycle.refused`).
 
     Raises
     ------
@@ -142,10 +147,10 @@ class _Gate:
         self._facts, self._standing, self._amend = facts, standing, amend
         self._messages = [t for t in sent.messages if now - t < 1.0]
         self._fresh: dict[str, float] = {}
-        since = now - limits.same_order_seconds
-        self._twins = {k: twin for k, twin in sent.twins.items() if twin.at > since}
+        window = limits.same_order_seconds
+        self._twins = {k: twin for k, twin in sent.twins.items() if now - twin.at < window}
         self._claims = dict(sent.claims)
-        self._work = totals(self._claims.values())
+        self._work = sent.work
 
     def passed(self, order: Order) -> Order:
         """The order as it is and counted, or rejected and not counted."""
@@ -153,7 +158,7 @@ class _Gate:
             return order
         bits = self._refusals(order)
         if bits:
-            return refused(order, bits)
+            return refused(order, int(bits))
         self._count(order)
         return order
 
@@ -169,6 +174,7 @@ class _Gate:
             ids=ids,
             twins=self._twins,
             claims=self._claims,
+            work=self._work,
         )
 
     def _refusals(self, order: Order) -> int:
@@ -204,23 +210,17 @@ class _Gate:
         return bits
 
     def _is_duplicate(self, order: Order) -> bool:
-        then = self._sent_at(order.client_id)
+        then = sent_at((*self._before.ids, self._fresh), order.client_id)
         known = then is not None and self._now - then < self._limits.same_id_seconds
         if known:
             return not self._amend
         twin = self._twins.get(_key(order))
         return twin is not None and twin.decision_id != order.decision_id
 
-    def _sent_at(self, client_id: str) -> float | None:
-        for chunk in (self._fresh, *reversed(self._before.ids)):
-            if client_id in chunk:
-                return chunk[client_id]
-        return None
-
     def _beyond(self, order: Order, fact: Facts) -> int:
         """Collar, size and room of an entry whose own numbers are sound."""
         limits, standing = self._limits, self._standing
-        claim = _claim(order, fact)
+        claim = claim_of(order, fact.instrument, fact.last)
         if claim is None:
             return Refusal.INVALID
         work, gross, margin = self._with(order, claim)
@@ -242,17 +242,16 @@ class _Gate:
         self._fresh[order.client_id] = self._now
         self._twins[_key(order)] = Twin(self._now, order.decision_id)
         fact = self._facts.get(order.symbol)
-        claim = None if order.leg.reduces or fact is None else _claim(order, fact)
+        if order.leg.reduces or fact is None:
+            return
+        claim = claim_of(order, fact.instrument, fact.last)
         if claim is not None:
             self._work = self._with(order, claim)
             self._claims[order.client_id] = claim
 
     def _with(self, order: Order, claim: Claim) -> tuple[int, int, int]:
         """Value, exposure and margin at work with this claim in the place of the order's last."""
-        before = self._claims.get(order.client_id, Claim(0, 0, 0, 0))
-        new, old = totals((claim,)), totals((before,))
-        value, exposure, margin = self._work
-        return value + new[0] - old[0], exposure + new[1] - old[1], margin + new[2] - old[2]
+        return exchanged(self._work, self._claims.get(order.client_id), claim)
 
 
 def _is_price(price: object) -> TypeGuard[int]:
@@ -261,32 +260,23 @@ def _is_price(price: object) -> TypeGuard[int]:
 
 def _invalid(order: Order, fact: Facts | None) -> bool:
     """True where the order's own numbers can't be meant, whatever the limits are."""
-    if type(order.quantity) is not int or type(order.filled) is not int or order.left <= 0:
+    if type(order.quantity) is not int or type(order.filled) is not int:
+        return True
+    if not 0 <= order.filled < order.quantity:
         return True
     tick = 1 if fact is None else fact.instrument.tick
     for price, needed in zip((order.limit, order.stop), _NEEDS[order.type], strict=True):
-        if (price is not None) is not needed:
+        if needed and not (_is_price(price) and price % tick == 0):
             return True
-        if price is not None and not (_is_price(price) and price % tick == 0):
+        if not needed and price is not None:
             return True
     if fact is None:
         return False
-    if not order.leg.reduces:  # what is held may be an odd lot, and must still be able to end
+    if not order.leg.reduces:  # an odd lot that is held must still be able to end
         return order.left % fact.instrument.lot != 0
     if fact.held is None:
         return False
     return order.left > abs(fact.held) or fact.held * order.side.sign >= 0
-
-
-def _claim(order: Order, fact: Facts) -> Claim | None:
-    """What an entry may cost, at its own price or the last; None: no finite figure."""
-    instrument = fact.instrument
-    delta, rate = abs(instrument.delta), instrument.margin_rate
-    if fact.last is None or not (delta < math.inf and 0.0 <= rate < math.inf):
-        return None
-    price = order.limit or order.stop or fact.last
-    value = price * instrument.multiplier
-    return Claim(order.left, value, math.ceil(delta * value), math.ceil(rate * delta * value))
 
 
 def _is_far(order: Order, fact: Facts, limits: SafetyLimits) -> bool:
@@ -299,9 +289,8 @@ def _is_far(order: Order, fact: Facts, limits: SafetyLimits) -> bool:
 
 
 def _is_tradable(units: int, fact: Facts, limits: SafetyLimits) -> bool:
-    if fact.adv_units is None:
-        return True
-    return math.isfinite(fact.adv_units) and units <= limits.order_adv * fact.adv_units
+    adv = fact.adv_units
+    return adv is None or (math.isfinite(adv) and units <= limits.order_adv * adv)
 
 
 def _key(order: Order) -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from hybridnb.domain import Fill, Order
+from hybridnb.domain import Fill, Instrument, Order
 from hybridnb.errors import UsageError
 from hybridnb.policy import Params, Positive, Share
 
@@ -45,13 +45,29 @@ class Claim(NamedTuple):
     margin: int
 
 
-def totals(claims: Iterable[Claim]) -> tuple[int, int, int]:
-    """Value, exposure and margin that claims come to, in 1/10,000."""
-    value = exposure = margin = 0
-    for claim in claims:
-        value += claim.left * claim.value
-        exposure += claim.left * claim.exposure
-        margin += claim.left * claim.margin
+def claim_of(order: Order, instrument: Instrument, last: int | None) -> Claim | None:
+    """What an entry may cost, at its own price or the last one.
+
+    None where no finite figure can be given: no price, or a delta or margin rate that is NaN,
+    infinite or (the rate) negative.
+    """
+    delta, rate = abs(instrument.delta), instrument.margin_rate
+    if last is None or not (delta < math.inf and 0.0 <= rate < math.inf):
+        return None
+    value = (order.limit or order.stop or last) * instrument.multiplier
+    return Claim(order.left, value, math.ceil(delta * value), math.ceil(rate * delta * value))
+
+
+def exchanged(
+    work: tuple[int, int, int], old: Claim | None, new: Claim | None
+) -> tuple[int, int, int]:
+    """Value, exposure and margin at work, in 1/10,000, with one claim in another's place."""
+    value, exposure, margin = work
+    for sign, claim in ((-1, old), (1, new)):
+        if claim is not None:
+            value += sign * claim.left * claim.value
+            exposure += sign * claim.left * claim.exposure
+            margin += sign * claim.left * claim.margin
     return value, exposure, margin
 
 
@@ -78,6 +94,8 @@ class Sent:
         Orders of the last second by symbol, side, quantity and prices.
     claims : mapping of str to Claim
         Entries at work by client id.
+    work : tuple of int
+        What they come to: value, exposure, margin.
     fills : mapping of str to mapping of str to float
         Recent fills by symbol: when, by fill id.
     disabled : tuple of str
@@ -89,6 +107,7 @@ class Sent:
     ids: tuple[Mapping[str, float], ...] = ()
     twins: Mapping[str, Twin] = field(default_factory=dict)
     claims: Mapping[str, Claim] = field(default_factory=dict)
+    work: tuple[int, int, int] = (0, 0, 0)
     fills: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     disabled: tuple[str, ...] = ()
 
@@ -117,23 +136,33 @@ def compact(
     return tuple(parts)
 
 
+def sent_at(chunks: tuple[Mapping[str, float], ...], client_id: str) -> float | None:
+    """When a client id was last sent, None for never."""
+    for chunk in reversed(chunks):
+        if client_id in chunk:
+            return chunk[client_id]
+    return None
+
+
 def observe(sent: Sent, orders: Iterable[Order]) -> Sent:
     """Give back the room of what ended or filled; an unknown order keeps its room.
 
     Reports may come twice and out of order: what is left never grows here. Orders that weren't
     sent through `check` are passed over.
     """
-    claims = dict(sent.claims)
+    claims, work = dict(sent.claims), sent.work
     for order in orders:
-        claim = claims.get(order.client_id)
-        if claim is None:
+        old = claims.get(order.client_id)
+        if old is None:
             continue
-        left = min(claim.left, order.left) if order.state.open else 0
-        if left > 0:
-            claims[order.client_id] = claim._replace(left=left)
-        else:
+        left = min(old.left, order.left) if order.state.open else 0
+        new = old._replace(left=left) if left > 0 else None
+        work = exchanged(work, old, new)
+        if new is None:
             del claims[order.client_id]
-    return replace(sent, claims=claims)
+        else:
+            claims[order.client_id] = new
+    return replace(sent, claims=claims, work=work)
 
 
 def executed(sent: Sent, limits: SafetyLimits, fills: Iterable[Fill], *, at: float) -> Sent:

@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridnb.blender import sigmoid
-from hybridnb.costs import equity_commission, slippage_bps
+from hybridnb.costs import LATENCIES, commission, rates, slippage_bps
 from hybridnb.decide import decide_one
-from hybridnb.domain import SCALE, Bar, Bucket, Position, Side
+from hybridnb.domain import SCALE, Bar, Position
 from hybridnb.entries import Account, Context
 from hybridnb.fills import protective_fill
 from hybridnb.learning.hint import OBSERVATION, SCALE_ACTION, observe
 from hybridnb.learning.rewards import TRENDING, Outcome, RewardMix, reward
-from hybridnb.limits import BUCKETS, Limits
+from hybridnb.limits import Limits
 from hybridnb.policy import Policy
-from hybridnb.stops import protect, trail
+from hybridnb.stops import protect, stop_rule, trail
 
 Floats = NDArray[np.float64]
 EPISODE = 252  # sessions
@@ -80,6 +80,7 @@ class TradingEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.observation_space = gymnasium.spaces.Box(-1.0, 1.0, (len(OBSERVATION),), np.float32)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
         self._data, self._policy, self._lim, self._mix = data, policy, lim, mix
+        self._rates, self._rule = rates(policy.costs), stop_rule(policy.stops)
         self._names = names
 
     def reset(
@@ -173,19 +174,19 @@ class TradingEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         stop, target, best = (old.stop, old.target, old.best) if old else (0, 0, price)
         position = Position("", sign, cost, 1, atr, stop, target, best, "", "")
         self._held = held
-        self._position = protect(position, self._policy.stops, tick=1)
+        self._position = protect(position, self._rule, tick=1)
 
     def _through(self, bar: Bar, start: int) -> tuple[float, float]:
         """Gain from the open through the bar, and what a protective leg closed."""
         position = self._position
         if position is None:
             return 0.0, 0.0
-        side = Side.SELL if position.quantity > 0 else Side.BUY
-        hit = protective_fill(bar, position.stop, position.target, side)
-        if hit is None:
-            self._position = trail(position, self._policy.stops, high=bar.high, low=bar.low, tick=1)
+        sign = -1 if position.quantity > 0 else 1
+        leg, at = protective_fill(bar, position.stop, position.target, sign)
+        if not leg:
+            self._position = trail(position, self._rule, high=bar.high, low=bar.low, tick=1)
             return self._held * (bar.close / start - 1.0), 0.0
-        gain, left = self._held * (hit[1] / start - 1.0), abs(self._held)
+        gain, left = self._held * (at / start - 1.0), abs(self._held)
         self._held, self._position = 0.0, None
         return gain, left
 
@@ -195,14 +196,14 @@ class TradingEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             return 0.0, 0.0
         t, s = self._t, self._name
         units = max(1, round(moved * self._policy.opening_cash * SCALE / price))
-        bucket = BUCKETS[int(self._data.rows["bucket"][t, s])]
-        fee = equity_commission(self._policy.costs, quantity=units, price=price)
+        fee = commission(self._rates, quantity=units, price=price)
         bps = slippage_bps(
-            self._policy.costs,
-            Bucket(bucket),
+            self._rates,
+            int(self._data.rows["bucket"][t, s]),
             quantity=units,
             adv_units=float(self._data.adv[t, s]),
             daily_volatility=float(self._data.volatility[t, s]),
+            draw=LATENCIES // 2,
         )
         share = moved / self._cap
         return 1e4 * share * fee / (units * price), share * bps

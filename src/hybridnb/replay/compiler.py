@@ -8,7 +8,6 @@ same order (no fused or reordered arithmetic) and agree to the last bit.
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 import types
 from collections.abc import Callable
@@ -49,7 +48,7 @@ def compiled(function: F, *, cache: Path | None = None) -> F:
 
     if cache is not None:
         # numba looks at the file of the function alone; its callees lie in other files.
-        numba.config.CACHE_DIR = str(cache / _sources_digest())
+        numba.config.CACHE_DIR = str(cache / _sources_digest())  # type: ignore[attr-defined]
     made: dict[Any, Any] = {}
     return _twin(function, made, cache is not None)  # type: ignore[no-any-return]
 
@@ -83,8 +82,3 @@ def _sources_digest() -> str:
     for path in sorted([*root.glob("*.py"), *root.glob("replay/*.py")]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def threads() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,82 @@
+"""How every engine is measured: same bytes, same clock, one JSON object on stdout."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from data import count_bars, load
+
+Data = dict[str, np.ndarray]
+
+
+def measured(
+    run: Callable[[Data], int],
+    *,
+    what: str,
+    prepare: Callable[[Data], Data] | None = None,
+    repeat: bool = False,
+) -> None:
+    """Time `run` on the data folder of the command line and print what came of it.
+
+    Every page of the data is read before the clock starts. Imports, reading and `prepare` aren't
+    timed: `prepare` only turns the arrays into the form an engine wants. With `repeat` the
+    second of two runs is timed, so that compilation isn't; the first is reported beside it.
+    `peak_rss_mb` is the process's largest resident set up to its end, interpreter, libraries
+    and mapped data included; `input_mb` what the arrays handed to `run` hold.
+
+    Parameters
+    ----------
+    run : callable
+        Takes the data and returns the number of round trips or entries it made.
+    what : str
+        What the engine simulates, for the row of the results.
+    prepare : callable, optional
+        Turns the data into what `run` takes.
+    repeat : bool
+        Run twice and time the second run.
+    """
+    options = argparse.ArgumentParser()
+    options.add_argument("folder", type=Path)
+    options.add_argument("form", nargs="?", help="read by engines that have more than one")
+    options.add_argument("--symbols", type=int, default=0, help="the first so many only")
+    chosen = options.parse_args()
+    every = load(chosen.folder)
+    data = {k: v[:, : chosen.symbols] if chosen.symbols else v for k, v in every.items()}
+    for field in data.values():
+        float(np.nansum(field))
+    bars, symbols = count_bars(data), data["close"].shape[1]
+    held = sum(field.nbytes for field in data.values())
+    if prepare is not None:
+        data = prepare(data)
+    first, trades = _timed(run, data)
+    seconds, trades = _timed(run, data) if repeat else (first, trades)
+    found = {
+        "seconds": seconds,
+        "first_seconds": first,
+        "repeated": repeat,
+        "trades": trades,
+        "bars": bars,
+        "symbols": symbols,
+        "peak_rss_mb": _peak_rss_mb(),
+        "input_mb": held / 2**20,
+        "what_it_simulates": what,
+    }
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+def _timed(run: Callable[[Data], int], data: Data) -> tuple[float, int]:
+    begun = time.perf_counter()
+    trades = run(data)
+    return time.perf_counter() - begun, int(trades)
+
+
+def _peak_rss_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024.0 * 1024.0 if sys.platform == "darwin" else 1024.0)

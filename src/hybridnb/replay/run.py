@@ -1,0 +1,192 @@
+"""The whole trading step over a history: the session's phases in the live session's order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hybridnb.clamps import state_refusals
+from hybridnb.costs import rates
+from hybridnb.domain import Mode, TradingState
+from hybridnb.limits import limits
+from hybridnb.policy import Policy
+from hybridnb.replay.booking import FILLS, ORDERS, TRADES
+from hybridnb.replay.control import mark, open_session, settle, submit
+from hybridnb.replay.deciding import decide_session
+from hybridnb.replay.tape import Book, Ints, Log, Names, Rules, Tape, World, new_book, new_log
+from hybridnb.replay.venue import (
+    expire,
+    market_orders,
+    protective_orders,
+    sweep,
+    trail_stops,
+)
+from hybridnb.stops import stop_rule
+
+ROWS_A_NAME = 12  # rows that a name can add to one log in one session, at most
+Hints = Callable[[World, int], Any]
+
+
+def session(w: World, t: int) -> None:
+    """Trade session t: decided on row t − 1, entered at the open, marked at the close."""
+    first_trade = int(w.log.written[TRADES])
+    opening = open_session(w, t)
+    orders = decide_session(w, t, opening)
+    mark(w, t, opening, w.tape.open)
+    entries = submit(w, t, orders)
+    market_orders(w, t, entries)
+    protective_orders(w, t)
+    trail_stops(w, t)
+    swept = sweep(w, t)
+    expire(w, t, entries, swept)
+    value = mark(w, t, opening, w.tape.close)
+    settle(w, t, value, first_trade)
+
+
+def sessions(w: World, start: int, stop: int) -> int:
+    """Trade sessions from `start` on, to `stop` or until a log might run over; the next one."""
+    room = len(w.log.orders) - ROWS_A_NAME * len(w.names.bucket) - ROWS_A_NAME
+    t = start
+    while t < stop and max(w.log.written) <= room:
+        session(w, t)
+        t += 1
+    return t
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a history came to.
+
+    Attributes
+    ----------
+    orders, fills, trades : ndarray of int64, shape (k, 9)
+        Rows as `tape.ORDER_COLUMNS`, `FILL_COLUMNS`, `TRADE_COLUMNS` name them.
+    equity : ndarray of int64, shape (T,)
+        At each close, in 1/10,000; 0 in rows that weren't replayed.
+    book : Book
+        The account after the last session.
+    """
+
+    orders: Ints
+    fills: Ints
+    trades: Ints
+    equity: Ints
+    book: Book
+
+    @property
+    def sha256(self) -> str:
+        """Of every order, fill, trade and mark, byte by byte."""
+        digest = hashlib.sha256()
+        for rows in (self.orders, self.fills, self.trades, self.equity):
+            digest.update(np.ascontiguousarray(rows, "<i8").tobytes())
+        return digest.hexdigest()
+
+
+def replay(
+    tape: Tape,
+    names: Names,
+    rules: Rules,
+    *,
+    cash: int,
+    start: int = 1,
+    stop: int | None = None,
+    hints: Hints | None = None,
+    run: Callable[[World, int, int], int] = sessions,
+) -> Replay:
+    """Trade a stretch of a history from a new account.
+
+    Parameters
+    ----------
+    tape : Tape
+    names : Names
+    rules : Rules
+    cash : int
+        Opening cash in 1/10,000.
+    start, stop : int
+        Rows to trade; the first is at least 1, since a session decides on the row before it.
+    hints : callable, optional
+        `(world, t) -> rl`, shape (n,): the views that depend on the book, written into row
+        t − 1 before session t is traded.
+    run : callable
+        `sessions`, or its compiled twin.
+
+    Returns
+    -------
+    Replay
+    """
+    stop = len(tape.days) if stop is None else stop
+    if not 1 <= start <= stop <= len(tape.days):
+        raise ValueError(f"rows {start} to {stop} of {len(tape.days)}")
+    n = len(names.bucket)
+    last = _last_close(tape.close[:start])
+    log = new_log(4 * ROWS_A_NAME * (n + 1), len(tape.days))
+    world = World(tape, names, rules, new_book(n, cash=cash, last=last), log)
+    t = start
+    while t < stop:
+        if hints is not None:
+            tape.rl[t - 1] = hints(world, t)
+        reached = run(world, t, stop if hints is None else t + 1)
+        if reached < stop:
+            world = world._replace(log=_roomier(world.log))
+        t = reached
+    orders, fills, trades = (world.log[kind][: world.log.written[kind]] for kind in range(3))
+    return Replay(orders, fills, trades, world.log.equity, world.book)
+
+
+def _last_close(closes: Ints) -> Ints:
+    last = np.zeros(closes.shape[1], np.int64)
+    for row in closes:
+        np.copyto(last, row, where=row > 0)
+    return last
+
+
+def _roomier(log: Log) -> Log:
+    """The log with as much room again, where the next session may need it."""
+    if 2 * int(log.written.max()) <= len(log.orders):
+        return log
+    more = np.zeros_like(log.orders)
+    rows = [np.concatenate([log[kind], more]) for kind in (ORDERS, FILLS, TRADES)]
+    return Log(rows[0], rows[1], rows[2], log.written, log.equity)
+
+
+def rules(policy: Policy, mode: Mode, *, verdict_valid: bool) -> Rules:
+    """A policy as numbers, for a replay that begins in this mode."""
+    risk, clamps, sip = policy.risk, policy.clamps, policy.sip
+    window, length = risk.drawdown_guard[1:]
+    return Rules(
+        limits=(limits(policy, mode), limits(policy, Mode.DEMO)),
+        common=(_common(mode, verdict_valid), _common(Mode.DEMO, verdict_valid)),
+        rates=rates(policy.costs),
+        stops=stop_rule(policy.stops),
+        margin=clamps.bucket_fno,
+        crisis_correlation=policy.sizing.crisis_correlation,
+        penny_adv=clamps.penny_adv,
+        penny_price=clamps.penny_price,
+        kill_day_pnl=risk.kill_day_pnl,
+        soft_halt_share=risk.soft_halt_share,
+        soft_halt_confirmations=risk.soft_halt_confirmations,
+        quarantine=(risk.quarantine_kills, risk.quarantine_window, risk.quarantine_sessions),
+        stop_guard=risk.stop_guard,
+        drop=risk.drawdown_guard[0],
+        drawdown_guard=(window, length),
+        cooldown=risk.cooldown_bars,
+        low_profit=risk.low_profit,
+        sip_rate=sip.rate,
+        sip_min=sip.min_profit,
+        sip_most=sip.max_per_day,
+    )
+
+
+def _common(mode: Mode, verdict_valid: bool) -> int:
+    return state_refusals(
+        mode=mode,
+        state=TradingState.ACTIVE,
+        killed=False,
+        quarantined=False,
+        brake=False,
+        verdict_valid=verdict_valid,
+    )

@@ -1,0 +1,194 @@
+"""What a replay reads and keeps: named tuples of arrays and numbers, nothing else.
+
+Money is in 1/10,000 of the account's currency. T sessions, n names in the symbols' order; row
+t − 1 is what the decision of session t may know. A bar with a close of 0 isn't there.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridnb.costs import Rates
+from hybridnb.limits import Limits
+from hybridnb.stops import StopRule
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+# Positions in Book.money and Book.risk.
+CASH, SIP_UNITS, SIP_CARRY, PEAK, REALISED = range(5)
+DEMOTED, STATE, KILLED, QUARANTINE, WARNINGS, STOP_LOCK, DRAWDOWN_LOCK, KILLS, EQUITIES, CLOSED = (
+    range(10)
+)
+ACTIVE, REDUCING, HALTED = range(3)
+HISTORY = 64  # sessions and trades that the guards remember, as in hybridnb.risk
+
+# Columns of the logs.
+ORDER_COLUMNS = ("t", "name", "leg", "sign", "quantity", "filled", "price", "state", "refused")
+FILL_COLUMNS = (
+    *("t", "name", "leg", "sign", "quantity", "price", "reference", "commission", "slippage"),
+)
+TRADE_COLUMNS = ("t", "name", "leg", "sign", "quantity", "entry_cost", "held", "price", "pnl")
+WIDTH = 9
+
+
+class Tape(NamedTuple):
+    """A history.
+
+    `days` are dates as ordinals, `ordinals` the sessions' in their calendar, shape (T,). Prices
+    and volumes are integers, shape (T, n), volume -1 where the feed has none. Predictions and
+    features are floats, shape (T, n), NaN where unknown; facts have shape (T,). `returns` has
+    shape (n, T), so that a name's history lies together; `window` sessions of it are behind
+    value at risk.
+    """
+
+    days: Ints
+    ordinals: Ints
+    open: Ints
+    high: Ints
+    low: Ints
+    close: Ints
+    volume: Ints
+    p_short: Floats
+    p_mid: Floats
+    rl: Floats
+    sentiment: Floats
+    median_value: Floats
+    price: Floats
+    atr: Floats
+    annual_volatility: Floats
+    daily_volatility: Floats
+    adv: Floats
+    win_long: Floats
+    win_short: Floats
+    volatility_z: Floats
+    correlation: Floats
+    correlation_floor: Floats
+    crisis: NDArray[np.bool_]
+    returns: Floats
+    window: int
+
+
+class Names(NamedTuple):
+    """What doesn't change of each name, shape (n,).
+
+    `key` is the CRC-32 of the symbol; `fixed`, shape (2, n), the refusals in the mode asked for
+    and in DEMO; `penny` tells whose price and traded value are checked; `sip` is the name of the
+    end-of-day sweep, -1 where the feed has none.
+    """
+
+    bucket: Ints
+    multiplier: Ints
+    tick: Ints
+    lot: Ints
+    delta: Floats
+    margin_rate: Floats
+    key: Ints
+    fixed: Ints
+    penny: NDArray[np.bool_]
+    sip: int
+
+
+class Rules(NamedTuple):
+    """A policy as numbers: limits in the mode asked for and in DEMO, and all that a step reads."""
+
+    limits: tuple[Limits, Limits]
+    common: tuple[int, int]
+    rates: Rates
+    stops: StopRule
+    margin: float
+    crisis_correlation: float
+    penny_adv: float
+    penny_price: float
+    kill_day_pnl: float
+    soft_halt_share: float
+    soft_halt_confirmations: int
+    quarantine: tuple[int, int, int]
+    stop_guard: tuple[int, int, int]
+    drop: float
+    drawdown_guard: tuple[int, int]
+    cooldown: int
+    low_profit: tuple[int, int]
+    sip_rate: float
+    sip_min: float
+    sip_most: float
+
+
+class Book(NamedTuple):
+    """The account between two events; per name, shape (n,).
+
+    `stop_filled` and `target_filled` are what the legs of the present position have filled;
+    `leaving` is the leg code of a market exit at work (0: none), `exit_quantity` and
+    `exit_filled` its units; `queue` holds the names of such exits in the order they came, its
+    last element their number. `cooldown` and `low_profit` are locks' last ordinals.
+    """
+
+    money: Ints
+    risk: Ints
+    quantity: Ints
+    cost: Ints
+    fees: Ints
+    atr: Floats
+    stop: Ints
+    target: Ints
+    best: Ints
+    moved: Ints
+    stop_filled: Ints
+    target_filled: Ints
+    leaving: Ints
+    exit_quantity: Ints
+    exit_filled: Ints
+    queue: Ints
+    used: Ints
+    last: Ints
+    cooldown: Ints
+    low_profit: Ints
+    kills: Ints
+    equities: Ints
+    closed: Ints
+
+
+class Log(NamedTuple):
+    """What happened, one row each of WIDTH integers; `written` tells how many of each kind."""
+
+    orders: Ints
+    fills: Ints
+    trades: Ints
+    written: Ints
+    equity: Ints
+
+
+class World(NamedTuple):
+    """Everything of a replay, passed as one value."""
+
+    tape: Tape
+    names: Names
+    rules: Rules
+    book: Book
+    log: Log
+
+
+def new_book(n: int, *, cash: int, last: Ints) -> Book:
+    """An account with cash only; `last` are the last known closes, 0 where there was none."""
+    ints = {name: np.zeros(n, np.int64) for name in Book._fields}
+    ints |= {
+        "money": np.array([cash, 0, 0, cash, 0]),
+        "risk": np.zeros(10, np.int64),
+        "queue": np.zeros(n + 1, np.int64),
+        "last": last.astype(np.int64),
+        "cooldown": np.full(n, -1),
+        "low_profit": np.full(n, -1),
+        "kills": np.zeros(HISTORY, np.int64),
+        "equities": np.zeros((HISTORY, 2), np.int64),
+        "closed": np.zeros((HISTORY, 4), np.int64),
+    }
+    return Book(**(ints | {"atr": np.zeros(n)}))  # type: ignore[arg-type]
+
+
+def new_log(rows: int, sessions: int) -> Log:
+    """Room for `rows` rows of each kind."""
+    orders, fills, trades = (np.zeros((rows, WIDTH), np.int64) for _ in range(3))
+    return Log(orders, fills, trades, np.zeros(3, np.int64), np.zeros(sessions, np.int64))
