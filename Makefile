@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 EXTRAS := test,postgres
 
-.PHONY: day test evidence lint format constraints clean
+.PHONY: day test evidence bench lint format constraints clean
 .DELETE_ON_ERROR:
 
 day: $(READY)
@@ -22,6 +22,10 @@ test: $(READY)
 evidence: $(READY)
 	HYBRIDNB_EVIDENCE=1 $(BIN)/python -m pytest tests
 
+# Takes some 20 minutes; BENCH=--quick takes two. The peers have an environment of their own.
+bench: $(READY) .venv-bench/.ready
+	$(BIN)/python benchmarks/run.py $(BENCH)
+
 lint: $(READY)
 	$(BIN)/ruff check --fix src tests
 	$(BIN)/ruff format src tests
@@ -38,7 +42,7 @@ constraints:
 	rm -rf .venv-fresh
 
 clean:
-	rm -rf .venv .venv-fresh dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-fresh dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 define need_python
@@ -56,3 +60,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true  # some packages ship templates
 	$(BIN)/python -m ipykernel install --sys-prefix --name hybridnb --display-name hybridnb
 	touch $(READY)
+
+.venv-bench/.ready: benchmarks/requirements.txt
+	@$(call need_python)
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+		-r benchmarks/requirements.txt
+	touch $@

@@ -48,7 +48,7 @@ ENGINES = {
     "vectorbt": Engine("vectorbt_engine", ("numba",)),
     "vectorbt-rust": Engine("vectorbt_engine", ("rust",)),
     "backtesting.py": Engine("backtestingpy", shares={"10M": 50}),
-    "zipline-reloaded": Engine("zipline_engine", shares={"10M": 10}),
+    "zipline-reloaded": Engine("zipline_engine", shares={"10M": 100}),
     "hybridnb-plain": Engine("hybridnb_engine", ("plain",), ours=True),
     "hybridnb-compiled": Engine("hybridnb_engine", ("compiled",), ours=True),
 }
@@ -65,11 +65,16 @@ def main() -> int:
             for name in options.engines:
                 results.append(measure(name, size, folder / size, options))
                 _say(f"{size}: {_line(results[-1])}")
+            _write(results, options.repetitions)
+    return int(any(r["seconds"] is None and ENGINES[r["engine"]].ours for r in results))
+
+
+def _write(results: list[dict[str, Any]], repetitions: int) -> None:
+    """Both files, after each size, so that a long run that is cut short leaves what it has."""
     rows = [{key: result[key] for key in KEYS} for result in results]
     (HERE / "results.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    text = readme(results, machine=_machine(), repetitions=options.repetitions)
+    text = readme(results, machine=_machine(), repetitions=repetitions)
     (HERE / "README.md").write_text(text, encoding="utf-8")
-    return int(any(r["seconds"] is None and ENGINES[r["engine"]].ours for r in results))
 
 
 def measure(name: str, size: str, folder: Path, options: Any) -> dict[str, Any]:
@@ -99,6 +104,7 @@ def measure(name: str, size: str, folder: Path, options: Any) -> dict[str, Any]:
         "peak_rss_mb": round(max(r["peak_rss_mb"] for r in runs), 1),
         "trades": one["trades"],
         "what_it_simulates": what,
+        "cpu": statistics.median(r["cpu_seconds"] for r in runs),
         "work": work,
         "first": (min(firsts), max(firsts)) if one["repeated"] else None,
         "input_mb": one["input_mb"],
@@ -128,8 +134,9 @@ def _process(engine: Engine, folder: Path, share: int, options: Any) -> dict[str
     except OSError as error:
         return f"didn't start: {error.strerror}"
     if done.returncode:
-        last = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        return last[-1][:300]
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        named = [line for line in lines if line[:1].isalpha() and "Error" in line.split(":")[0]]
+        return (named or lines)[-1].replace(str(HERE.parent), ".")[:300]
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 

@@ -19,6 +19,9 @@ this page. The peers have an environment of their own (`.venv-bench`, from `requ
 - **Seconds**: from convictions and bars to trades. Imports, reading, and turning the arrays into
   an engine's own form aren't counted. Where an engine compiles, the second run in a process is
   timed; the first is stated.
+- **Shares**: an engine that would take more than five minutes at a size runs some of the symbols,
+  and `bars run` is what it really ran. What it spends on a session as such is then spread over
+  fewer bars.
 - **Memory**: the largest resident set of the process, with interpreter, libraries and the mapped
   bars (`getrusage`, nothing subtracted).
 """
@@ -37,7 +40,8 @@ def readme(results: list[Row], *, machine: str, repetitions: int) -> str:
     Parameters
     ----------
     results : list of dict
-        Rows of `results.json` with `size`, `work`, `first`, `spread` and `input_mb` beside them.
+        Rows of `results.json`, and beside them `size`, `cpu`, `work`, `first`, `spread` and
+        `input_mb`.
     machine : str
         Where they were measured.
     repetitions : int
@@ -51,19 +55,26 @@ def readme(results: list[Row], *, machine: str, repetitions: int) -> str:
 
 def _figures(results: list[Row]) -> str:
     lines = [
-        "| bars of | engine | bars run | symbols | seconds | spread | first run | bars/s | ns/bar "
-        "| peak MB | trades |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| bars of | engine | bars run | symbols | seconds | CPU s | spread | first run | bars/s "
+        "| ns/bar | peak MB | trades |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for r in results:
         if r["seconds"] is None:
-            cells = ["not run"] + [""] * 8
+            cells = ["not run"] + [""] * 9
         else:
             cells = [f"{r['bars']:,}", str(r["symbols"]), f"{r['seconds']:.3f}"]
-            cells += [f"{r['spread']:.0%}", _first(r), f"{r['bars_per_s']:,}", f"{_cost(r):,.0f}"]
+            cells += [
+                f"{r['cpu']:.3f}",
+                f"{r['spread']:.0%}",
+                _first(r),
+                f"{r['bars_per_s']:,}",
+                f"{_cost(r):,.0f}",
+            ]
             cells += [f"{r['peak_rss_mb']:,.0f}", f"{r['trades']:,}"]
         lines.append(f"| {r['size']} | {r['engine']} | " + " | ".join(cells) + " |")
     note = (
+        "`CPU s` is the processor's time for the same work, which other processes don't lengthen. "
         "`spread` is the slowest process over the fastest, less one: the noise of the machine. "
         "`first run` is the first one in a process, where the second is timed: its least and most "
         "seconds, between which lies what a cache of machine code saves."
@@ -77,7 +88,7 @@ def _ratios(results: list[Row]) -> str:
     found = [
         _speed(at.get((ours, "1M"))),
         "; ".join(
-            f"{_times(at, (ours, '1M'), (peer, '1M'))} {peer}"
+            f"{_times(at, (ours, '1M'), (peer, '1M'))} against {peer}"
             for peer in ("vectorbt", "vectorbt-rust")
         ),
         _times(at, (plain, "1M"), ("backtesting.py", "1M")),
@@ -103,7 +114,7 @@ def _speed(row: Row | None) -> str:
 
 def _times(at: dict[Any, Row], mine: tuple[str, str], peer: tuple[str, str]) -> str:
     if mine not in at or peer not in at:
-        return "not run against"
+        return "not run"
     return f"{at[mine]['bars_per_s'] / at[peer]['bars_per_s']:.1f} ×"
 
 

@@ -8,6 +8,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ def measured(
     what: str,
     prepare: Callable[[Data], Data] | None = None,
     repeat: bool = False,
+    input_bytes: Callable[[Data], int] | None = None,
 ) -> None:
     """Time `run` on the data folder of the command line and print what came of it.
 
@@ -41,6 +43,8 @@ def measured(
         Turns the data into what `run` takes.
     repeat : bool
         Run twice and time the second run.
+    input_bytes : callable, optional
+        What `run` is handed, in bytes; without it the data's arrays.
     """
     options = argparse.ArgumentParser()
     options.add_argument("folder", type=Path)
@@ -49,19 +53,24 @@ def measured(
     chosen = options.parse_args()
     every = load(chosen.folder)
     data = {k: v[:, : chosen.symbols] if chosen.symbols else v for k, v in every.items()}
+    del every
     for field in data.values():
         float(np.nansum(field))
     bars, symbols = count_bars(data), data["close"].shape[1]
     held = sum(field.nbytes for field in data.values())
     if prepare is not None:
         data = prepare(data)
-    first, trades = _timed(run, data)
-    seconds, trades = _timed(run, data) if repeat else (first, trades)
+    if input_bytes is not None:
+        held = input_bytes(data)
+    first = last = _timed(run, data)
+    if repeat:
+        last = _timed(run, data)
     found = {
-        "seconds": seconds,
-        "first_seconds": first,
+        "seconds": last.seconds,
+        "cpu_seconds": last.cpu_seconds,
+        "first_seconds": first.seconds,
         "repeated": repeat,
-        "trades": trades,
+        "trades": last.trades,
         "bars": bars,
         "symbols": symbols,
         "peak_rss_mb": _peak_rss_mb(),
@@ -71,10 +80,19 @@ def measured(
     sys.stdout.write(json.dumps(found) + "\n")
 
 
-def _timed(run: Callable[[Data], int], data: Data) -> tuple[float, int]:
-    begun = time.perf_counter()
-    trades = run(data)
-    return time.perf_counter() - begun, int(trades)
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Seconds of the wall clock and of the processor, and what the run returned."""
+
+    seconds: float
+    cpu_seconds: float
+    trades: int
+
+
+def _timed(run: Callable[[Data], int], data: Data) -> Timed:
+    begun, cpu = time.perf_counter(), time.process_time()
+    trades = int(run(data))
+    return Timed(time.perf_counter() - begun, time.process_time() - cpu, trades)
 
 
 def _peak_rss_mb() -> float:

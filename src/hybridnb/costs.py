@@ -11,6 +11,7 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hybridnb.domain import SCALE, Bucket
 from hybridnb.policy import Costs
@@ -45,19 +46,19 @@ def tier_bps(volume_30d: float, *, maker: bool) -> float:
 
 
 class Rates(NamedTuple):
-    """The venue's cost assumptions as floats, ready for a compiler.
+    """The venue's cost assumptions as numbers, ready for a compiler.
 
-    `half_spread` is by bucket code, in bps; `drift` holds the latency's expected adverse move of
-    64 equally likely latencies, as a multiple of the daily volatility.
+    `half_spread`, shape (5,), is by bucket code, in bps; `drift`, shape (64,), holds the expected
+    adverse move of 64 equally likely latencies, as a multiple of the daily volatility.
     """
 
     per_share: float
     minimum: float
     maximum: float
-    half_spread: tuple[float, ...]
+    half_spread: NDArray[np.float64]
     impact: float
     participation: float
-    drift: tuple[float, ...]
+    drift: NDArray[np.float64]
 
 
 def rates(costs: Costs) -> Rates:
@@ -67,10 +68,10 @@ def rates(costs: Costs) -> Rates:
         per_share=costs.commission_per_share,
         minimum=costs.commission_minimum,
         maximum=costs.commission_maximum,
-        half_spread=tuple(spread.get(bucket, costs.half_spread_core) for bucket in Bucket),
+        half_spread=np.array([spread.get(bucket, costs.half_spread_core) for bucket in Bucket]),
         impact=costs.impact,
         participation=costs.participation,
-        drift=tuple(_drift(costs, (k + 0.5) / LATENCIES) for k in range(LATENCIES)),
+        drift=np.array([_drift(costs, (k + 0.5) / LATENCIES) for k in range(LATENCIES)]),
     )
 
 
@@ -140,10 +141,10 @@ def slippage_bps(
     draw : int
         Which latency the order meets (`latency_draw`).
     """
-    bps = rates.half_spread[bucket]
+    bps = float(rates.half_spread[bucket])
     if not daily_volatility > 0.0:
         return bps
-    moved = rates.drift[draw] * daily_volatility
+    moved = float(rates.drift[draw]) * daily_volatility
     if adv_units > 0.0:
         moved += rates.impact * daily_volatility * math.sqrt(quantity / adv_units)
     return bps + moved * 10_000.0

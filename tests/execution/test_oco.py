@@ -29,7 +29,7 @@ from hybridnb.execution.oco import (
     resize,
     which_first,
 )
-from hybridnb.fills import limit_reference, protective_fill, stop_reference
+from hybridnb.fills import LEG, limit_reference, protective_fill, stop_reference
 
 RULES = [FIRST, BOTH, LIMIT, PARTIAL]
 # Levels reached in a bar, and which of them the open had reached: never both at once.
@@ -112,13 +112,14 @@ def test_the_default_is_the_rule_of_the_paper_venue(
 ) -> None:
     """Long and short, gaps and ranges: the same leg as `fills.protective_fill`."""
     bar = Bar("A", dt.date(2013, 3, 1), prices[0], max(prices), min(prices), prices[1], 1)
-    side, target = (Side.SELL, stop + gap) if up else (Side.BUY, stop - gap)
-    at_stop, at_target = stop_reference(bar, stop, side), limit_reference(bar, target, side)
-    touched = (STOP if at_stop is not None else 0) | (TARGET if at_target is not None else 0)
-    beyond = (bar.open - stop) * side.sign >= 0, (bar.open - target) * side.sign <= 0
-    leg = which_first(FIRST, touched, STOP * beyond[0] | TARGET * beyond[1], NONE)
-    hit = protective_fill(bar, stop, target, side)
-    assert leg == (NONE if hit is None else STOP if hit[0] is DomainLeg.STOP else TARGET)
+    sign, target = (-1, stop + gap) if up else (1, stop - gap)
+    touched = STOP if stop_reference(bar, stop, sign) else NONE
+    touched |= TARGET if limit_reference(bar, target, sign) else NONE
+    at_open = STOP if (bar.open - stop) * sign >= 0 else NONE
+    at_open |= TARGET if (bar.open - target) * sign <= 0 else NONE
+    hit = protective_fill(bar, stop, target, sign)[0]
+    legs = {0: NONE, LEG[DomainLeg.STOP]: STOP, LEG[DomainLeg.TARGET]: TARGET}
+    assert which_first(FIRST, touched, at_open, NONE) == legs[hit]
 
 
 def test_touches_are_remembered() -> None:

@@ -48,9 +48,8 @@ class Account:
         for market in self.markets.values():
             self.deals.read_recent(market)
         # What was traded before we came is the statement's to tell, not news.
-        self._told = {
-            f"{m.id}-{n}" for m in self.markets.values() for n in self.deals.by_id[m.symbol]
-        }
+        self._base = {m.id: max(self.deals.by_id[s], default=0) for s, m in self.markets.items()}
+        self._told: set[str] = set()
         self.deals.fresh.clear()
 
     def _load(self, settings: CcxtSettings) -> dict[str, Market]:
@@ -135,7 +134,10 @@ class Account:
         return self.tracked.get(stem)
 
     def refresh(self, tracked: Tracked) -> None:
-        """Ask how an order stands; a request that is void by now and left no trace never was."""
+        """Ask how an order stands; a replacement that is void and left no trace never was.
+
+        A new order that left none stays in flight: the statement tells.
+        """
         market = self.markets[tracked.order.symbol]
         for revision in dict.fromkeys((tracked.sent, tracked.revision)):
             if revision < 0 or tracked.seen.get(revision) == -1:
@@ -144,8 +146,12 @@ class Account:
             if row is not None:
                 sure(self.learn, market, row)
                 break
-        if tracked.doubt and self._line.now >= tracked.at + self._line.window:
+        if tracked.doubt and tracked.row is not None and self.void(tracked):
             tracked.seen[tracked.sent], tracked.doubt = -1, False
+
+    def void(self, tracked: Tracked) -> bool:
+        """Whether what was sent last, and isn't there, can't be taken any more."""
+        return tracked.doubt and self._line.now >= tracked.at + self._line.window
 
     def view(self, tracked: Tracked) -> Order:
         """An order as it stands, with a note on fees that couldn't be counted."""
@@ -186,12 +192,15 @@ class Account:
         ids = {order for symbol, order in self.deals.fresh if symbol == market.symbol}
         for n in sorted(ids):
             tracked = self._owner_of(market, n)
-            traded = sum(d.coins for d in self.deals.by_id[market.symbol].values() if d.order == n)
-            if traded > tracked.done[n]:  # it traded after it was read, or after it had ended
+            if (
+                self._traded(market, n) > tracked.done[n]
+            ):  # it traded after it was read, or after it had ended
                 row = self._order(market, orderId=n)
                 if row is not None:
                     sure(self.learn, market, row)
-        return [f for f in self._fills(market, ids) if f.fill_id not in self._told]
+        first = self._base[market.id]
+        fills = [f for f in self._fills(market, ids) if int(f.fill_id.rpartition("-")[2]) > first]
+        return [f for f in fills if f.fill_id not in self._told]
 
     def forget_fresh(self, fills: Iterable[Fill]) -> None:
         """These have been told."""
@@ -203,9 +212,16 @@ class Account:
         fills: list[Fill] = []
         for stem in sorted(owners):
             tracked = self.tracked[stem]
+            for number_there, coins in tracked.done.items():  # units are counted from the first
+                if self._traded(market, number_there) < coins:
+                    self.deals.read_all_of(market, number_there)
             deals = [d for d in self.deals.by_id[market.symbol].values() if d.order in tracked.done]
             fills += fills_of(tracked.order, deals, market)
         return fills
+
+    def _traded(self, market: Market, number_there: int) -> Decimal:
+        deals = self.deals.by_id[market.symbol].values()
+        return sum((d.coins for d in deals if d.order == number_there), Decimal(0))
 
     def _owner_of(self, market: Market, number_there: int) -> Tracked:
         stem = self._owner.get((market.symbol, number_there))

@@ -63,21 +63,26 @@ class Deals:
                 self._line, "privateGetMyTrades", symbol=market.id, startTime=since, limit=_PAGE
             )
         self._store(market, rows)
-        if full:  # an order may have begun before the page did: units are counted from its first
-            first = min(self.by_id[market.symbol].values(), key=lambda d: d.id)
-            cut = {d.order for d in self.by_id[market.symbol].values() if d.at <= first.at}
-            for number_there in sorted(cut):
-                request = {"symbol": market.id, "orderId": number_there}
-                self._store(market, rows_of(self._line, "privateGetMyTrades", **request))
+        if full:
             self.read_new(market)
+
+    def read_all_of(self, market: Market, order: int) -> None:
+        """Every trade of one order: a page may have begun in its middle."""
+        start = 0
+        while True:
+            request = {"symbol": market.id, "orderId": order, "fromId": start, "limit": _PAGE}
+            rows = rows_of(self._line, "privateGetMyTrades", **request)
+            self._store(market, rows)
+            if len(rows) < _PAGE:
+                return
+            start = max(sure(whole, row, "id") for row in rows) + 1
 
     def read_new(self, market: Market) -> bool:
         """Trades after the last one known; whether there were any."""
         known = self.by_id[market.symbol]
         before = len(known)
         while True:
-            start = {"fromId": max(known) + 1} if known else {}
-            request = {"symbol": market.id, "limit": _PAGE, **start}
+            request = {"symbol": market.id, "limit": _PAGE, "fromId": max(known, default=-1) + 1}
             rows = rows_of(self._line, "privateGetMyTrades", **request)
             grown = self._store(market, rows)
             if len(rows) < _PAGE or not grown:

@@ -246,6 +246,11 @@ def fills_of(order: Order, deals: Iterable[Deal], market: Market) -> list[Fill]:
     return fills
 
 
+def in_order(fills: Iterable[Fill]) -> tuple[Fill, ...]:
+    """Fills as they happened; within a millisecond, by symbol and the exchange's count."""
+    return tuple(sorted(fills, key=lambda f: (f.at, f.symbol, int(f.fill_id.rpartition("-")[2]))))
+
+
 def _take(waiting: list[list[Decimal]], coins: Decimal) -> Decimal:
     """Take coins from the oldest trades; what they were worth in quote currency."""
     value = Decimal(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -13,7 +14,7 @@ from hybridnb.errors import BrokerDown
 from hybridnb.execution.ccxt_account import Account
 from hybridnb.execution.ccxt_deals import DAY
 from hybridnb.execution.ccxt_request import rejected, request_of, wrong_with
-from hybridnb.execution.ccxt_rows import Tracked, average, body, stamp, wire
+from hybridnb.execution.ccxt_rows import Tracked, average, body, in_order, stamp, wire
 from hybridnb.execution.ccxt_wire import (
     CANCEL_FAILED,
     CcxtSettings,
@@ -110,7 +111,10 @@ class CcxtBroker:
         market = self._account.markets.get(order.symbol)
         wrong = wrong_with(order, market)
         if wrong or market is None:
-            return rejected(order, Refusal.INVALID, wrong)
+            there = self._account.tracked.get(body(order.client_id))
+            refused = rejected(order, Refusal.INVALID, wrong)
+            # A working order stays what it is when what was asked of it can't be meant.
+            return refused if there is None else _as(self._account.view(there), refused)
         tracked = self._account.find(market, body(order.client_id))
         if tracked is None:
             return self._submit(order, new=True)
@@ -143,8 +147,7 @@ class CcxtBroker:
         except Denied as denied:
             tracked.seen[tracked.sent], tracked.doubt = -1, False
             account.refresh(tracked)
-            why = (Refusal.VENUE.name or "",)
-            return replace(account.view(tracked), refusals=why, note=denied.words)
+            return _as(account.view(tracked), rejected(order, Refusal.VENUE, denied.words))
         except Unanswered as silence:
             return replace(account.view(tracked), note=str(silence))
         return account.view(tracked)
@@ -153,27 +156,26 @@ class CcxtBroker:
         """Withdraw working orders; everything on a symbol goes in one call of the exchange."""
         wanted = {body(i) for i in client_ids}
         changed: list[Order] = []
-        for market in self._account.markets.values() if wanted else ():
-            there = self._account.open_orders(market)
+        account = self._account
+        for market in account.markets.values() if wanted else ():
+            there = account.open_orders(market)
             mine = [t for t in there if t.stem in wanted]
             if len(mine) > 1 and len(mine) == len(there):
                 gone = self._withdraw(mine, "privateDeleteOpenOrders", symbol=market.id)
             else:
-                lost = [
-                    t
-                    for t in self._account.on(market)
-                    if t.stem in wanted and t.doubt and t not in mine
-                ]
                 gone = []
-                for t in [*mine, *lost]:
-                    name = t.name(max(t.sent, 0) if t.doubt else t.revision)
-                    request = {"symbol": market.id, "origClientOrderId": name}
+                for t in mine:  # by the exchange's number: a replacement in doubt has no part in it
+                    request = {"symbol": market.id, "orderId": t.seen[t.revision]}
                     gone += self._withdraw([t], "privateDeleteOrder", **request)
+                for t in account.on(market):
+                    if t.stem in wanted and t.doubt and t not in there:  # it may just be arriving
+                        request = {"symbol": market.id, "origClientOrderId": t.name(t.sent)}
+                        gone += self._withdraw([t], "privateDeleteOrder", **request)
             changed += gone
         self._tell(changed)
         return changed
 
-    def _withdraw(self, orders: list[Tracked], method: str, **request: str) -> list[Order]:
+    def _withdraw(self, orders: list[Tracked], method: str, **request: Any) -> list[Order]:
         account = self._account
         market = account.markets[orders[0].order.symbol]
         try:
@@ -200,7 +202,6 @@ class CcxtBroker:
                     account.refresh(tracked)
             account.deals.read_new(market)
         fills = [f for m in account.markets.values() for f in account.fresh_fills(m)]
-        # The trades of an order that had ended: what it filled has grown since it was read.
         changed = [
             (tracked, shown)
             for tracked in account.tracked.values()
@@ -211,7 +212,7 @@ class CcxtBroker:
         account.forget_fresh(fills)
         return Events(
             orders=tuple(shown for _, shown in changed),
-            fills=tuple(sorted(fills, key=lambda f: f.at)),
+            fills=in_order(fills),
         )
 
     def statement(self) -> Statement:
@@ -219,7 +220,7 @@ class CcxtBroker:
         account = self._account
         for tracked in [t for t in account.tracked.values() if t.doubt]:
             account.refresh(tracked)
-            if not tracked.doubt and tracked.row is None:
+            if tracked.row is None and account.void(tracked):
                 del account.tracked[tracked.stem]
         markets = list(account.markets.values())
         for market in markets:
@@ -227,16 +228,15 @@ class CcxtBroker:
         for _ in range(3):  # until nothing traded while we were reading
             working = [t for m in markets for t in account.open_orders(m)]
             balances = account.balances()
-            if not sum(
-                account.deals.read_new(m) for m in markets
-            ):  # each is read, whatever the first
+            news = [account.deals.read_new(m) for m in markets]
+            if not any(news):
                 break
         since = stamp(self._line.now - DAY)
         fills = [f for m in markets for f in account.fills(m, since=self._line.now - DAY)]
         working += [t for t in account.tracked.values() if t.doubt and t not in working]
         return Statement(
             orders=tuple(account.view(t) for t in working),
-            fills=tuple(sorted((f for f in fills if f.at >= since), key=lambda f: f.at)),
+            fills=in_order(f for f in fills if f.at >= since),
             holdings=self._holdings(balances),
             cash=int(balances.get(self._settings.quote, Decimal(0)) * SCALE),
             currency=self._settings.quote,
@@ -265,3 +265,8 @@ class CcxtBroker:
                 # What an answer says beyond the order's state was said once and isn't news.
                 shown = self._account.view(tracked)
                 tracked.told = replace(order, refusals=shown.refusals, note=shown.note)
+
+
+def _as(order: Order, refused: Order) -> Order:
+    """The order as it stands, with why what was asked of it was refused."""
+    return replace(order, refusals=refused.refusals, note=refused.note)

@@ -192,7 +192,10 @@ class Line:
         """Measure how far our clock is from the exchange's."""
         here = self._api.milliseconds
         before = here()
-        there = whole(self.call("publicGetTime"), "serverTime")
+        try:
+            there = whole(self.call("publicGetTime"), "serverTime")
+        except (Denied, Unanswered) as error:
+            raise BrokerDown(f"the exchange doesn't tell its time: {error}") from None
         # The answer was written between asking and hearing: the middle errs least.
         self._api.options["timeDifference"] = (before + here()) // 2 - there
 
@@ -264,14 +267,13 @@ def _meaning(error: Exception, code: object, reply: Any) -> HybridnbError:
         return Unanswered(f"no answer in time: {words}")
     if isinstance(code, int):
         return Denied(code, _detail(reply) or words)
-    if isinstance(error, ccxt.ExchangeNotAvailable | ccxt.BadResponse):
+    # ccxt calls an answer that can't be decoded an error of the exchange: it may have acted.
+    if isinstance(error, ccxt.ExchangeNotAvailable) or not isinstance(error, ccxt.NetworkError):
         return Unanswered(f"the exchange failed while answering: {words}")
-    if isinstance(error, ccxt.NetworkError):
-        return BrokerDown(
-            f"no connection to the exchange: {words}",
-            remedy="Check the network and the exchange's status, then run the command again.",
-        )
-    return Denied(0, words)
+    return BrokerDown(
+        f"no connection to the exchange: {words}",
+        remedy="Check the network and the exchange's status, then run the command again.",
+    )
 
 
 def _detail(reply: Any) -> str:

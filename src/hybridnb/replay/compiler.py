@@ -7,6 +7,7 @@ same order (no fused or reordered arithmetic) and agree to the last bit.
 
 from __future__ import annotations
 
+import dis
 import hashlib
 import sys
 import types
@@ -60,7 +61,7 @@ def _twin(function: Any, made: dict[Any, Any], cache: bool) -> Any:
     import numba
 
     code = source.__code__
-    names = set(code.co_names)
+    names = {i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"}
     scope = dict(source.__globals__)
     for name in names & scope.keys():
         value = scope[name]

@@ -46,17 +46,17 @@ _KILL_SWITCH, _TRADING_STATE = int(Refusal.KILL_SWITCH), int(Refusal.TRADING_STA
 
 def open_session(w: World, t: int) -> int:
     """Advance the state to session t; equity at the last closes known."""
-    risk, now = w.book.risk, w.tape.ordinals[t]
+    risk, now = w.risk, w.ordinals[t]
     if risk[KILLED] or now <= risk[QUARANTINE]:
         risk[DEMOTED] = 1
     risk[STATE], risk[KILLED], risk[WARNINGS] = ACTIVE, 0, 0
-    w.book.money[REALISED] = 0
-    return equity(w, w.book.last)
+    w.money[REALISED] = 0
+    return equity(w, w.last)
 
 
 def equity(w: World, prices: Ints) -> int:
     """Cash, positions and SIP units at prices, shape (n,)."""
-    money, sip = w.book.money, w.names.sip
+    money, sip = w.money, w.sip
     held = positions_value(w, prices)
     units = int(money[SIP_UNITS])
     return int(money[CASH]) + held + (units * int(prices[sip]) if units else 0)
@@ -64,13 +64,13 @@ def equity(w: World, prices: Ints) -> int:
 
 def positions_value(w: World, prices: Ints) -> int:
     """What the positions are worth at prices, shape (n,)."""
-    return int(np.sum(w.book.quantity * w.names.multiplier * prices))
+    return int(np.sum(w.quantity * w.multiplier * prices))
 
 
 def _positions_value_loop(w: World, prices: Ints) -> int:
     total = 0
     for j in range(len(prices)):
-        total += w.book.quantity[j] * w.names.multiplier[j] * prices[j]
+        total += w.quantity[j] * w.multiplier[j] * prices[j]
     return total
 
 
@@ -79,46 +79,46 @@ loop_form(positions_value, _positions_value_loop)
 
 def prices_now(w: World, t: int, bars: Ints) -> Ints:
     """Prices of session t's bars (opens or closes), the last known where a name has none."""
-    return np.where(w.tape.close[t] > 0, bars[t], w.book.last)
+    return np.where(w.close[t] > 0, bars[t], w.last)
 
 
 def mark(w: World, t: int, opening: int, bars: Ints) -> int:
     """Equity at the session's opens or closes, and what the kill switch makes of it."""
-    risk, rules = w.book.risk, w.rules
+    risk = w.risk
     value = equity(w, prices_now(w, t, bars))
     if risk[KILLED]:
         return value
     pnl = (value - opening) / opening
-    if pnl <= rules.kill_day_pnl:
+    if pnl <= w.kill_day_pnl:
         _kill(w, t)
         return value
-    warns = pnl / rules.kill_day_pnl >= rules.soft_halt_share
+    warns = pnl / w.kill_day_pnl >= w.soft_halt_share
     risk[WARNINGS] = risk[WARNINGS] + 1 if warns else 0
-    if risk[WARNINGS] >= rules.soft_halt_confirmations and risk[STATE] == ACTIVE:
+    if risk[WARNINGS] >= w.soft_halt_confirmations and risk[STATE] == ACTIVE:
         risk[STATE] = REDUCING
     return value
 
 
 def _kill(w: World, t: int) -> None:
     """Latch, halt, perhaps quarantine, and flatten every position."""
-    risk, now = w.book.risk, w.tape.ordinals[t]
-    limit, window, sessions = w.rules.quarantine
+    risk, now = w.risk, w.ordinals[t]
+    limit, window, sessions = w.quarantine
     risk[KILLED], risk[STATE] = 1, HALTED
-    w.book.kills[risk[KILLS] % HISTORY] = now
+    w.kills[risk[KILLS] % HISTORY] = now
     risk[KILLS] += 1
     # Kills before the last quarantine's end don't count again.
     first = max(now - window + 1, risk[QUARANTINE] + 1)
-    recent = w.book.kills[: min(risk[KILLS], HISTORY)]
+    recent = w.kills[: min(risk[KILLS], HISTORY)]
     if np.sum(recent >= first) >= limit:
         risk[QUARANTINE] = now + sessions
     for j in held_names(w):
-        if w.book.leaving[j] == 0:
+        if w.leaving[j] == 0:
             submit_exit(w, t, int(j), FLATTEN)
 
 
 def submit(w: World, t: int, orders: Ints) -> Ints:
     """Send what may still go out after the opening mark; the entries, rows (name, units, 0)."""
-    risk, n = w.book.risk, 0
+    risk, n = w.risk, 0
     active = risk[STATE] == ACTIVE
     for i in range(len(orders)):
         j, units, leg = int(orders[i, 0]), int(orders[i, 1]), int(orders[i, 2])
@@ -127,14 +127,14 @@ def submit(w: World, t: int, orders: Ints) -> Ints:
         code = _KILL_SWITCH if risk[KILLED] else _TRADING_STATE
         sign = 1 if units > 0 else -1
         row = (t, j, leg, sign, abs(units), 0, 0, REJECTED, code)
-        put(w.log.orders, w.log.written, ORDERS, row)
+        put(w.orders, w.written, ORDERS, row)
     for i in range(len(orders)):
         j, units, leg = int(orders[i, 0]), int(orders[i, 1]), int(orders[i, 2])
         if leg != ENTRY and not risk[KILLED]:
             submit_exit(w, t, j, leg)
         elif leg == ENTRY and active:
             sign = 1 if units > 0 else -1
-            put(w.log.orders, w.log.written, ORDERS, (t, j, leg, sign, abs(units), 0, 0, ACCEPTED, 0))
+            put(w.orders, w.written, ORDERS, (t, j, leg, sign, abs(units), 0, 0, ACCEPTED, 0))
             orders[n, 0], orders[n, 1], orders[n, 2] = j, units, 0
             n += 1
     return orders[:n]
@@ -142,48 +142,48 @@ def submit(w: World, t: int, orders: Ints) -> Ints:
 
 def settle(w: World, t: int, value: int, first_trade: int) -> None:
     """After the close: histories extended, locks set, last prices kept."""
-    b, now = w.book, w.tape.ordinals[t]
-    at = b.risk[EQUITIES] % HISTORY
-    b.equities[at, 0], b.equities[at, 1] = now, value
-    b.risk[EQUITIES] += 1
-    b.money[PEAK] = max(b.money[PEAK], value)
-    w.log.equity[t] = value
-    b.last[:] = prices_now(w, t, w.tape.close)
+    now = w.ordinals[t]
+    at = w.risk[EQUITIES] % HISTORY
+    w.equities[at, 0], w.equities[at, 1] = now, value
+    w.risk[EQUITIES] += 1
+    w.money[PEAK] = max(w.money[PEAK], value)
+    w.equity[t] = value
+    w.last[:] = prices_now(w, t, w.close)
     _lock_all(w, t, value, first_trade)
-    for k in range(first_trade, w.log.written[TRADES]):
-        j = int(w.log.trades[k, 1])
-        if b.cooldown[j] < now:
-            b.cooldown[j] = now + w.rules.cooldown
-        if b.low_profit[j] < now and _lost(w, j):
-            b.low_profit[j] = now + w.rules.low_profit[1]
+    for k in range(first_trade, w.written[TRADES]):
+        j = int(w.trades[k, 1])
+        if w.cooldown[j] < now:
+            w.cooldown[j] = now + w.cooldown_bars
+        if w.low_profit[j] < now and _lost(w, j):
+            w.low_profit[j] = now + w.low_profit_guard[1]
 
 
 def _lock_all(w: World, t: int, value: int, first_trade: int) -> None:
-    b, rules, now = w.book, w.rules, w.tape.ordinals[t]
-    stops, window, length = rules.stop_guard
+    now = w.ordinals[t]
+    stops, window, length = w.stop_guard
     today = False
-    for k in range(first_trade, w.log.written[TRADES]):
-        today = today or w.log.trades[k, 2] == STOP
-    if today and b.risk[STOP_LOCK] < now:
-        kept = b.closed[: min(b.risk[CLOSED], HISTORY)]
+    for k in range(first_trade, w.written[TRADES]):
+        today = today or w.trades[k, 2] == STOP
+    if today and w.risk[STOP_LOCK] < now:
+        kept = w.closed[: min(w.risk[CLOSED], HISTORY)]
         if np.sum((kept[:, 2] == STOP) & (kept[:, 0] > now - window)) >= stops:
-            b.risk[STOP_LOCK] = now + length
-    window, length = rules.drawdown_guard
+            w.risk[STOP_LOCK] = now + length
+    window, length = w.drawdown_guard
     top = value
-    for k in range(min(b.risk[EQUITIES], HISTORY)):
-        if b.equities[k, 0] > now - window:
-            top = max(top, b.equities[k, 1])
-    if b.risk[DRAWDOWN_LOCK] < now and value <= (1.0 - rules.drop) * top:
-        b.risk[DRAWDOWN_LOCK] = now + length
+    for k in range(min(w.risk[EQUITIES], HISTORY)):
+        if w.equities[k, 0] > now - window:
+            top = max(top, w.equities[k, 1])
+    if w.risk[DRAWDOWN_LOCK] < now and value <= (1.0 - w.drop) * top:
+        w.risk[DRAWDOWN_LOCK] = now + length
 
 
 def _lost(w: World, j: int) -> bool:
     """Whether the name's last trades that are remembered are enough, and lost together."""
-    count, total, wanted = 0, 0, w.rules.low_profit[0]
-    last = w.book.risk[CLOSED]
+    count, total, wanted = 0, 0, w.low_profit_guard[0]
+    last = w.risk[CLOSED]
     for back in range(1, min(last, HISTORY) + 1):
         at = (last - back) % HISTORY
-        if w.book.closed[at, 1] == j and count < wanted:
+        if w.closed[at, 1] == j and count < wanted:
             count += 1
-            total += w.book.closed[at, 3]
+            total += w.closed[at, 3]
     return count == wanted and total < 0

@@ -65,20 +65,20 @@ class Turn(NamedTuple):
 
 def views(w: World, t: int, lim: Limits, opening: int) -> Views:
     """Score every name on what was known before session t: the array form."""
-    tape, s = w.tape, t - 1
-    order_value = np.array(lim.name)[w.names.bucket] * opening / SCALE
-    median = tape.median_value[s]
+    s = t - 1
+    order_value = np.array(lim.name)[w.bucket] * opening / SCALE
+    median = w.median_value[s]
     known = (order_value > 0.0) & (median >= 0.0)
     share = median / np.where(known, 100.0 * order_value, 1.0)
     rows: Any = {
-        "p_short": tape.p_short[s],
-        "p_mid": tape.p_mid[s],
-        "rl": tape.rl[s],
-        "sentiment": tape.sentiment[s],
-        "volatility_z": tape.volatility_z[s],
+        "p_short": w.p_short[s],
+        "p_mid": w.p_mid[s],
+        "rl": w.rl[s],
+        "sentiment": w.sentiment[s],
+        "volatility_z": w.volatility_z[s],
         "liquidity": np.where(known, np.minimum(1.0, share), np.nan),
-        "correlation": tape.correlation[s],
-        "correlation_floor": tape.correlation_floor[s],
+        "correlation": w.correlation[s],
+        "correlation_floor": w.correlation_floor[s],
     }
     out: Any = {}
     blend_arrays(lim, rows, out)
@@ -90,22 +90,22 @@ def views(w: World, t: int, lim: Limits, opening: int) -> Views:
 
 
 def _views_loop(w: World, t: int, lim: Limits, opening: int) -> Views:
-    tape, s, n = w.tape, t - 1, 0
-    volatility_z, correlation = tape.volatility_z[s], tape.correlation[s]
-    floor = tape.correlation_floor[s]
-    size = len(w.names.bucket)
+    s, n = t - 1, 0
+    volatility_z, correlation = w.volatility_z[s], w.correlation[s]
+    floor = w.correlation_floor[s]
+    size = len(w.bucket)
     names, action = np.empty(size, np.int64), np.empty(size, np.int64)
     score, confidence = np.empty(size), np.empty(size)
     for j in range(size):
-        order_value = lim.name[w.names.bucket[j]] * opening / SCALE
+        order_value = lim.name[w.bucket[j]] * opening / SCALE
         scored = blend(
             lim,
-            p_short=tape.p_short[s, j],
-            p_mid=tape.p_mid[s, j],
-            rl=tape.rl[s, j],
+            p_short=w.p_short[s, j],
+            p_mid=w.p_mid[s, j],
+            rl=w.rl[s, j],
             volatility_z=volatility_z,
-            sentiment=tape.sentiment[s, j],
-            liquidity=liquidity_score(tape.median_value[s, j], order_value),
+            sentiment=w.sentiment[s, j],
+            liquidity=liquidity_score(w.median_value[s, j], order_value),
             correlation=correlation,
             correlation_floor=floor,
         )
@@ -125,13 +125,13 @@ def decide_session(w: World, t: int, opening: int) -> Ints:
 
     Refused ones are recorded here.
     """
-    lim = w.rules.limits[w.book.risk[DEMOTED]]
+    lim = w.limits[w.risk[DEMOTED]]
     seen = views(w, t, lim, opening)
     orders, n = np.empty((len(seen.names), 3), np.int64), 0
     turn = turn_of(w, t, lim, opening)
     for i in range(len(seen.names)):
         j, action = int(seen.names[i]), int(seen.action[i])
-        held = int(w.book.quantity[j])
+        held = int(w.quantity[j])
         leg, units = EXIT, -held
         if action * held >= 0:
             dec = turn.dec[0]
@@ -139,7 +139,7 @@ def decide_session(w: World, t: int, opening: int) -> Ints:
             dec["confidence"] = seen.confidence[i]
             size_name(w, t, lim, turn, j)
             leg, units = ENTRY, 0
-        if w.book.leaving[j] or w.book.last[j] == 0:
+        if w.leaving[j] or w.last[j] == 0:
             continue
         if leg == ENTRY:
             units = entry_units(w, t, lim, turn, j)
@@ -151,22 +151,22 @@ def decide_session(w: World, t: int, opening: int) -> Ints:
 
 def turn_of(w: World, t: int, lim: Limits, opening: int) -> Turn:
     """The book at the opening in shares of equity, and its tail."""
-    tape, b, n = w.tape, w.book, len(w.names.bucket)
-    first = max(0, t - tape.window)
+    n = len(w.bucket)
+    first = max(0, t - w.window)
     totals = Totals(np.zeros(_BUCKETS), np.zeros(3), np.zeros(t - first))
     held, risk = np.zeros(n), np.zeros(n)
     row, dec = np.zeros(1, INPUT), np.zeros(1, DECISION)
-    for at in np.flatnonzero(b.quantity):
+    for at in np.flatnonzero(w.quantity):
         j = int(at)
-        quantity, multiplier = int(b.quantity[j]), int(w.names.multiplier[j])
-        last = int(b.last[j])
-        held[j] = float(w.names.delta[j]) * quantity * multiplier * last / opening
-        risk[j] = abs(quantity) * multiplier * abs(last - int(b.stop[j])) / opening
-        row[0]["bucket"], row[0]["margin_rate"] = w.names.bucket[j], w.names.margin_rate[j]
-        grow(totals, row[0], tape.returns[j, first:t], held[j], risk[j])
+        quantity, multiplier = int(w.quantity[j]), int(w.multiplier[j])
+        last = int(w.last[j])
+        held[j] = float(w.delta[j]) * quantity * multiplier * last / opening
+        risk[j] = abs(quantity) * multiplier * abs(last - int(w.stop[j])) / opening
+        row[0]["bucket"], row[0]["margin_rate"] = w.bucket[j], w.margin_rate[j]
+        grow(totals, row[0], w.returns[j, first:t], held[j], risk[j])
     var, es = tail_risk_with(totals.returns, 0.0, totals.returns)
-    crisis = bool(tape.crisis[t - 1]) or tape.correlation[t - 1] > w.rules.crisis_correlation
-    account = Account(opening / SCALE, w.rules.margin, crisis)
+    crisis = bool(w.crisis[t - 1]) or w.correlation[t - 1] > w.crisis_correlation
+    account = Account(opening / SCALE, w.margin, crisis)
     finite = 1.0 if np.all(np.isfinite(totals.returns)) else 0.0
     tail = np.array([var, es, 0.0, finite])
     return Turn(opening, account, totals, held, risk, tail, row, dec)
@@ -178,7 +178,7 @@ def size_name(w: World, t: int, lim: Limits, turn: Turn, j: int) -> None:
     _fill_row(w, t, turn, j)
     context = context_of(turn.totals, row, turn.held[j], turn.risk[j])
     cap_row(lim, row, dec, context)
-    returns = w.tape.returns[j, max(0, t - w.tape.window) : t]
+    returns = w.returns[j, max(0, t - w.window) : t]
     reach = farthest(returns)
     more = dec["action"] * max(dec["capped"], abs(row["held"])) - row["held"]
     dec["var"], dec["es"] = _tail(lim, turn, returns, more, reach)
@@ -228,45 +228,45 @@ def _tail(
 
 
 def _fill_row(w: World, t: int, turn: Turn, j: int) -> None:
-    tape, s, row = w.tape, t - 1, turn.row[0]
-    row["rl"], row["price"], row["atr"] = tape.rl[s, j], tape.price[s, j], tape.atr[s, j]
-    row["annual_volatility"] = tape.annual_volatility[s, j]
-    row["win_long"], row["win_short"] = tape.win_long[s, j], tape.win_short[s, j]
+    s, row = t - 1, turn.row[0]
+    row["rl"], row["price"], row["atr"] = w.rl[s, j], w.price[s, j], w.atr[s, j]
+    row["annual_volatility"] = w.annual_volatility[s, j]
+    row["win_long"], row["win_short"] = w.win_long[s, j], w.win_short[s, j]
     row["held"], row["risk"], row["posture"] = turn.held[j], turn.risk[j], 1.0
-    row["margin_rate"], row["bucket"] = w.names.margin_rate[j], w.names.bucket[j]
+    row["margin_rate"], row["bucket"] = w.margin_rate[j], w.bucket[j]
     row["refused"] = _refusals(w, t, j)
 
 
 def _refusals(w: World, t: int, j: int) -> int:
-    tape, rules, b, s = w.tape, w.rules, w.book, t - 1
-    mode, now = b.risk[DEMOTED], tape.ordinals[t]
-    bits = rules.common[mode] | w.names.fixed[mode, j]
-    if tape.close[s, j] == 0:
+    s = t - 1
+    mode, now = w.risk[DEMOTED], w.ordinals[t]
+    bits = w.common[mode] | w.fixed[mode, j]
+    if w.close[s, j] == 0:
         bits |= _STALE
-    elif tape.volume[s, j] == 0:
+    elif w.volume[s, j] == 0:
         bits |= _HALTED
-    if w.names.penny[j]:
-        bits |= 0 if tape.adv[s, j] >= rules.penny_adv else _PENNY_ADV
-        bits |= 0 if tape.price[s, j] >= rules.penny_price else _PENNY_PRICE
-    locked = max(b.risk[STOP_LOCK], b.risk[DRAWDOWN_LOCK], b.cooldown[j], b.low_profit[j])
+    if w.penny[j]:
+        bits |= 0 if w.adv[s, j] >= w.penny_adv else _PENNY_ADV
+        bits |= 0 if w.price[s, j] >= w.penny_price else _PENNY_PRICE
+    locked = max(w.risk[STOP_LOCK], w.risk[DRAWDOWN_LOCK], w.cooldown[j], w.low_profit[j])
     return int(bits) | (_LOCKED if locked >= now else 0)
 
 
 def entry_units(w: World, t: int, lim: Limits, turn: Turn, j: int) -> int:
     """Signed units that the sized decision asks for; 0 for none, a refused one recorded."""
-    dec, names = turn.dec[0], w.names
-    sign, held, refused = int(dec["action"]), abs(int(w.book.quantity[j])), int(dec["refused"])
+    dec = turn.dec[0]
+    sign, held, refused = int(dec["action"]), abs(int(w.quantity[j])), int(dec["refused"])
     if refused:
-        put(w.log.orders, w.log.written, ORDERS, (t, j, ENTRY, sign, 0, 0, 0, REJECTED, refused))
+        put(w.orders, w.written, ORDERS, (t, j, ENTRY, sign, 0, 0, 0, REJECTED, refused))
         return 0
-    price, multiplier = int(w.book.last[j]), int(names.multiplier[j])
+    price, multiplier = int(w.last[j]), int(w.multiplier[j])
     units = whole_lots(
         abs(dec["size_post_risk"]),
         equity=turn.opening,
         price=price,
-        delta=float(names.delta[j]),
+        delta=float(w.delta[j]),
         multiplier=multiplier,
-        lot=int(names.lot[j]),
+        lot=int(w.lot[j]),
     )
     more = units - held
     if more <= 0 and held:
@@ -274,6 +274,6 @@ def entry_units(w: World, t: int, lim: Limits, turn: Turn, j: int) -> int:
     more = max(more, 0)
     if more * price * multiplier < max(1.0, lim.min_order_value * SCALE):
         row = (t, j, ENTRY, sign, more, 0, 0, REJECTED, _BELOW_MINIMUM)
-        put(w.log.orders, w.log.written, ORDERS, row)
+        put(w.orders, w.written, ORDERS, row)
         return 0
     return sign * more

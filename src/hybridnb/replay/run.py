@@ -14,10 +14,21 @@ from hybridnb.costs import rates
 from hybridnb.domain import Mode, TradingState
 from hybridnb.limits import limits
 from hybridnb.policy import Policy
-from hybridnb.replay.booking import FILLS, ORDERS, TRADES
+from hybridnb.replay.booking import TRADES
 from hybridnb.replay.control import mark, open_session, settle, submit
 from hybridnb.replay.deciding import decide_session
-from hybridnb.replay.tape import Book, Ints, Log, Names, Rules, Tape, World, new_book, new_log
+from hybridnb.replay.tape import (
+    Book,
+    Ints,
+    Log,
+    Names,
+    Rules,
+    Tape,
+    World,
+    new_book,
+    new_log,
+    world_of,
+)
 from hybridnb.replay.venue import (
     expire,
     market_orders,
@@ -33,25 +44,25 @@ Hints = Callable[[World, int], Any]
 
 def session(w: World, t: int) -> None:
     """Trade session t: decided on row t − 1, entered at the open, marked at the close."""
-    first_trade = int(w.log.written[TRADES])
+    first_trade = int(w.written[TRADES])
     opening = open_session(w, t)
     orders = decide_session(w, t, opening)
-    mark(w, t, opening, w.tape.open)
+    mark(w, t, opening, w.open)
     entries = submit(w, t, orders)
     market_orders(w, t, entries)
     protective_orders(w, t)
     trail_stops(w, t)
     swept = sweep(w, t)
     expire(w, t, entries, swept)
-    value = mark(w, t, opening, w.tape.close)
+    value = mark(w, t, opening, w.close)
     settle(w, t, value, first_trade)
 
 
 def sessions(w: World, start: int, stop: int) -> int:
     """Trade sessions from `start` on, to `stop` or until a log might run over; the next one."""
-    room = len(w.log.orders) - ROWS_A_NAME * len(w.names.bucket) - ROWS_A_NAME
+    room = len(w.orders) - ROWS_A_NAME * len(w.bucket) - ROWS_A_NAME
     t = start
-    while t < stop and max(w.log.written) <= room:
+    while t < stop and max(w.written) <= room:
         session(w, t)
         t += 1
     return t
@@ -124,17 +135,20 @@ def replay(
     n = len(names.bucket)
     last = _last_close(tape.close[:start])
     log = new_log(4 * ROWS_A_NAME * (n + 1), len(tape.days))
-    world = World(tape, names, rules, new_book(n, cash=cash, last=last), log)
+    book = new_book(n, cash=cash, last=last)
+    world = world_of(tape, names, rules, book, log)
     t = start
     while t < stop:
         if hints is not None:
             tape.rl[t - 1] = hints(world, t)
         reached = run(world, t, stop if hints is None else t + 1)
         if reached < stop:
-            world = world._replace(log=_roomier(world.log))
+            log = _roomier(log)
+            world = world_of(tape, names, rules, book, log)
         t = reached
-    orders, fills, trades = (world.log[kind][: world.log.written[kind]] for kind in range(3))
-    return Replay(orders, fills, trades, world.log.equity, world.book)
+    logs = zip((log.orders, log.fills, log.trades), log.written, strict=True)
+    orders, fills, trades = (rows[:count] for rows, count in logs)
+    return Replay(orders, fills, trades, log.equity, book)
 
 
 def _last_close(closes: Ints) -> Ints:
@@ -149,8 +163,10 @@ def _roomier(log: Log) -> Log:
     if 2 * int(log.written.max()) <= len(log.orders):
         return log
     more = np.zeros_like(log.orders)
-    rows = [np.concatenate([log[kind], more]) for kind in (ORDERS, FILLS, TRADES)]
-    return Log(rows[0], rows[1], rows[2], log.written, log.equity)
+    orders, fills, trades = (
+        np.concatenate([rows, more]) for rows in (log.orders, log.fills, log.trades)
+    )
+    return Log(orders, fills, trades, log.written, log.equity)
 
 
 def rules(policy: Policy, mode: Mode, *, verdict_valid: bool) -> Rules:
@@ -173,8 +189,8 @@ def rules(policy: Policy, mode: Mode, *, verdict_valid: bool) -> Rules:
         stop_guard=risk.stop_guard,
         drop=risk.drawdown_guard[0],
         drawdown_guard=(window, length),
-        cooldown=risk.cooldown_bars,
-        low_profit=risk.low_profit,
+        cooldown_bars=risk.cooldown_bars,
+        low_profit_guard=risk.low_profit,
         sip_rate=sip.rate,
         sip_min=sip.min_profit,
         sip_most=sip.max_per_day,

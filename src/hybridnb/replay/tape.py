@@ -1,4 +1,4 @@
-"""What a replay reads and keeps: named tuples of arrays and numbers, nothing else.
+"""What a replay reads and keeps: records of arrays and numbers, nothing else.
 
 Money is in 1/10,000 of the account's currency. T sessions, n names in the symbols' order; row
 t − 1 is what the decision of session t may know. A bar with a close of 0 isn't there.
@@ -6,7 +6,7 @@ t − 1 is what the decision of session t may know. A bar with a close of 0 isn'
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,8 @@ TRADE_COLUMNS = ("t", "name", "leg", "sign", "quantity", "entry_cost", "held", "
 WIDTH = 9
 
 
-class Tape(NamedTuple):
+@dataclass(frozen=True)
+class Tape:
     """A history.
 
     `days` are dates as ordinals, `ordinals` the sessions' in their calendar, shape (T,). Prices
@@ -72,7 +73,8 @@ class Tape(NamedTuple):
     window: int
 
 
-class Names(NamedTuple):
+@dataclass(frozen=True)
+class Names:
     """What doesn't change of each name, shape (n,).
 
     `key` is the CRC-32 of the symbol; `fixed`, shape (2, n), the refusals in the mode asked for
@@ -92,7 +94,8 @@ class Names(NamedTuple):
     sip: int
 
 
-class Rules(NamedTuple):
+@dataclass(frozen=True)
+class Rules:
     """A policy as numbers: limits in the mode asked for and in DEMO, and all that a step reads."""
 
     limits: tuple[Limits, Limits]
@@ -110,14 +113,15 @@ class Rules(NamedTuple):
     stop_guard: tuple[int, int, int]
     drop: float
     drawdown_guard: tuple[int, int]
-    cooldown: int
-    low_profit: tuple[int, int]
+    cooldown_bars: int
+    low_profit_guard: tuple[int, int]
     sip_rate: float
     sip_min: float
     sip_most: float
 
 
-class Book(NamedTuple):
+@dataclass(frozen=True)
+class Book:
     """The account between two events; per name, shape (n,).
 
     `stop_filled` and `target_filled` are what the legs of the present position have filled;
@@ -131,7 +135,7 @@ class Book(NamedTuple):
     quantity: Ints
     cost: Ints
     fees: Ints
-    atr: Floats
+    entry_atr: Floats
     stop: Ints
     target: Ints
     best: Ints
@@ -151,7 +155,8 @@ class Book(NamedTuple):
     closed: Ints
 
 
-class Log(NamedTuple):
+@dataclass(frozen=True)
+class Log:
     """What happened, one row each of WIDTH integers; `written` tells how many of each kind."""
 
     orders: Ints
@@ -161,19 +166,19 @@ class Log(NamedTuple):
     equity: Ints
 
 
-class World(NamedTuple):
-    """Everything of a replay, passed as one value."""
+@dataclass(frozen=True)
+class World(Log, Book, Rules, Names, Tape):
+    """Everything of a replay as one flat value: what the kernels are given."""
 
-    tape: Tape
-    names: Names
-    rules: Rules
-    book: Book
-    log: Log
+
+def world_of(*parts: Log | Book | Rules | Names | Tape) -> World:
+    """One world of its parts, which it shares."""
+    return World(**{f.name: getattr(part, f.name) for part in parts for f in fields(part)})
 
 
 def new_book(n: int, *, cash: int, last: Ints) -> Book:
     """An account with cash only; `last` are the last known closes, 0 where there was none."""
-    ints = {name: np.zeros(n, np.int64) for name in Book._fields}
+    ints = {field.name: np.zeros(n, np.int64) for field in fields(Book)}
     ints |= {
         "money": np.array([cash, 0, 0, cash, 0]),
         "risk": np.zeros(10, np.int64),
@@ -185,7 +190,7 @@ def new_book(n: int, *, cash: int, last: Ints) -> Book:
         "equities": np.zeros((HISTORY, 2), np.int64),
         "closed": np.zeros((HISTORY, 4), np.int64),
     }
-    return Book(**(ints | {"atr": np.zeros(n)}))  # type: ignore[arg-type]
+    return Book(**(ints | {"entry_atr": np.zeros(n)}))  # type: ignore[arg-type]
 
 
 def new_log(rows: int, sessions: int) -> Log:

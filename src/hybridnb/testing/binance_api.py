@@ -187,7 +187,7 @@ class Api:
                 coin = asked["coin"]
                 venue.coins[coin] = venue.coins.get(coin, ZERO) + Decimal(asked["quantity"])
             case "set":
-                for name in ("fees", "skew"):
+                for name in ("fees", "skew", "instant"):
                     setattr(venue, name, asked.get(name, getattr(venue, name)))
             case "state":
                 coins = {a: eight(amount) for a, amount in venue.coins.items()}

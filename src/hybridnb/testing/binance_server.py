@@ -1,12 +1,13 @@
 """A loopback exchange that speaks Binance's REST protocol, in this process or its own.
 
 `python -m hybridnb.testing.binance_server --port 0 --state FILE` prints its port; with a state
-file, orders, trades and coins outlive it too. `POST /control` with a JSON object moves the market and injects faults:
+file, orders, trades and coins outlive it too. `POST /control` with a JSON object
+moves the market and injects faults:
 
     {"do": "trade", "symbol": "ETHUSDT", "price": "2000.0", "quantity": "1"}
     {"do": "fault", "name": "timeout", "on": "POST /api/v3/order", "times": 1, "retry_after": 1}
     {"do": "hold", "coin": "ETH", "quantity": "0.5"}
-    {"do": "set", "fees": "received", "skew": 5000}
+    {"do": "set", "fees": "received", "skew": 5000, "instant": true}
     {"do": "state"}
 
 Faults: `reject`, `timeout` (booked, never answered), `lost` (never answered, not booked),

@@ -1,7 +1,7 @@
 """A spot exchange in memory with Binance's rows, filters and words; `binance_server` serves it.
 
 Trades happen when `trade` says so. The real exchange fills a market order at once; here it rests
-until then, so that a test decides when and how far it fills.
+until then, so that a test decides when and how far it fills, unless `instant` is set.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Venue:
     late: dict[int, list[list[str]]] = field(default_factory=dict)  # trades not told yet
     twice: set[int] = field(default_factory=set)
     fees: str = "quote"
+    instant: bool = False
     skew: int = 0
     file: Path | None = None
 
@@ -83,6 +84,8 @@ class Venue:
             "selfTradePreventionMode": "EXPIRE_MAKER",
         }
         self.locks[number] = lock
+        if self.instant and asked["type"] == "MARKET" and last:
+            self._fill(self.orders[number], last, quantity)
         return self.orders[number]
 
     def working(self, symbol: str = "") -> list[dict[str, Any]]:
