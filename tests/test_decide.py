@@ -327,7 +327,7 @@ def test_the_array_form_is_the_scalar_form_row_by_row(
     with np.errstate(all="ignore"):
         out = decide(lim, account, rows, returns)
         held, risk = rows["held"].copy(), rows["risk"].copy()
-        totals = totals_of(rows, held, risk, returns)
+        totals = totals_of(rows, held, risk, returns.T, (0, len(returns)))
         for i in np.argsort(out["rank"]):
             context = context_of(totals, rows[i], held[i], risk[i])
             dec = decide_one(lim, account, rows[i], context, returns[:, i])

@@ -36,6 +36,45 @@ class Score(NamedTuple):
     confidence: float
 
 
+class Weights(NamedTuple):
+    """The limits that a blend reads, alone: a compiler keeps so few in registers."""
+
+    weight_short: float
+    weight_mid: float
+    weight_rl: float
+    buy: float
+    sell: float
+    shrink: float
+    volatility_penalty: float
+    volatility_z: float
+    news_penalty: float
+    news_sentiment: float
+    liquidity_penalty: float
+    liquidity: float
+    correlation_penalty: float
+    correlation: float
+
+
+def weights(lim: Limits) -> Weights:
+    """What a blend reads of the limits."""
+    return Weights(
+        lim.weight_short,
+        lim.weight_mid,
+        lim.weight_rl,
+        lim.buy,
+        lim.sell,
+        lim.shrink,
+        lim.volatility_penalty,
+        lim.volatility_z,
+        lim.news_penalty,
+        lim.news_sentiment,
+        lim.liquidity_penalty,
+        lim.liquidity,
+        lim.correlation_penalty,
+        lim.correlation,
+    )
+
+
 def sigmoid(hint: float) -> float:
     """Logistic function of a size hint; a hint of 0 is 0.5. NaN stays NaN."""
     if hint >= 0:
@@ -55,7 +94,7 @@ def liquidity_score(median_value: float, order_value: float) -> float:
 
 
 def blend(
-    lim: Limits,
+    lim: Limits | Weights,
     *,
     p_short: float,
     p_mid: float,
@@ -70,7 +109,7 @@ def blend(
 
     Parameters
     ----------
-    lim : Limits
+    lim : Limits or Weights
     p_short, p_mid, rl : float
         Convictions and `sigmoid(hint)` in [0, 1]; NaN is missing.
     volatility_z, sentiment, liquidity, correlation, correlation_floor : float
@@ -167,10 +206,11 @@ def blend_arrays(lim: Limits, rows: NDArray[Any], out: NDArray[Any]) -> None:
 
 def _blend_rows(lim: Limits, rows: NDArray[Any], out: NDArray[Any]) -> None:
     """The same for a compiler: the scalar form, row by row."""
+    only = weights(lim)
     for i in range(len(rows)):
         row, dec = rows[i], out[i]
         scored = blend(
-            lim,
+            only,
             p_short=row["p_short"],
             p_mid=row["p_mid"],
             rl=row["rl"],

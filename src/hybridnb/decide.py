@@ -91,7 +91,8 @@ def decide_into(
     acting = np.flatnonzero(out["action"])
     held = rows["held"].copy()
     risk = rows["risk"].copy()
-    totals = totals_of(rows, held, risk, returns)
+    by_name = returns.T
+    totals = totals_of(rows, held, risk, by_name, (0, returns.shape[0]))
     order = np.argsort(-np.abs(out["score"][acting] - 0.5), kind="mergesort")
     for rank in range(len(order)):
         i = acting[order[rank]]
@@ -100,11 +101,11 @@ def decide_into(
         if dec["action"] * row["held"] < 0.0:
             continue
         context = context_of(totals, row, held[i], risk[i])
-        size_row(lim, account, row, dec, context, returns[:, i])
+        size_row(lim, account, row, dec, context, by_name[i])
         target = dec["size_post_risk"]
         if abs(target) > abs(held[i]):
             own = max(risk[i], stop_risk(lim, row, abs(target)))
-            grow(totals, row, returns[:, i], target - held[i], own - risk[i])
+            grow(totals, row, by_name[i], target - held[i], own - risk[i])
             held[i], risk[i] = target, own
 
 

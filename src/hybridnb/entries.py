@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hybridnb.clamps import FNO, Room, clamp
 from hybridnb.domain import Refusal
-from hybridnb.limits import BUCKETS, Limits
+from hybridnb.limits import BUCKETS, Limits, loop_form
 from hybridnb.sizing import cap_size, kelly, scale_size, tail_risk_with, wanted_size
 
 _MARGIN_BOUND, _REFUSED_BOUND = 5, 6  # positions in domain.Bound after the four caps
@@ -65,12 +65,36 @@ def totals_of(
     held: NDArray[np.float64],
     risk: NDArray[np.float64],
     returns: NDArray[np.float64],
+    window: tuple[int, int],
 ) -> Totals:
-    """The book's totals from holdings and open risks, shape (n,), and returns, shape (t, n)."""
-    totals = Totals(np.zeros(_BUCKETS), np.zeros(3), np.zeros(returns.shape[0]))
+    """The book's totals from holdings and open risks, shape (n,), and returns, shape (n, t).
+
+    `window` is the stretch of the returns to use, first and one past the last. Every sum runs in
+    the order of the names, one after the other.
+    """
+    some = np.flatnonzero(held)
+    size, code = np.abs(held[some]), rows["bucket"][some]
+    margin = np.where(code == FNO, size * rows["margin_rate"][some], 0.0)
+    sums = [np.cumsum(each)[-1] if len(some) else 0.0 for each in (size, margin, risk[some])]
+    moves = held[some, None] * np.ascontiguousarray(returns[some, window[0] : window[1]])
+    return Totals(np.bincount(code, size, _BUCKETS), np.array(sums), moves.sum(axis=0))
+
+
+def _totals_loop(
+    rows: NDArray[Any],
+    held: NDArray[np.float64],
+    risk: NDArray[np.float64],
+    returns: NDArray[np.float64],
+    window: tuple[int, int],
+) -> Totals:
+    first, stop = window
+    totals = Totals(np.zeros(_BUCKETS), np.zeros(3), np.zeros(stop - first))
     for j in np.flatnonzero(held):
-        grow(totals, rows[j], returns[:, j], held[j], risk[j])
+        grow(totals, rows[j], returns[j, first:stop], held[j], risk[j])
     return totals
+
+
+loop_form(totals_of, _totals_loop)
 
 
 def grow(
@@ -83,7 +107,20 @@ def grow(
     if row["bucket"] == FNO:
         totals.sums[1] += size * row["margin_rate"]
     totals.sums[2] += more_risk
-    totals.returns[:] += more * returns
+    add_scaled(totals.returns, more, returns)
+
+
+def add_scaled(into: NDArray[np.float64], more: float, returns: NDArray[np.float64]) -> None:
+    """`into += more × returns`, shape (t,)."""
+    into += more * returns
+
+
+def _add_scaled_loop(into: NDArray[np.float64], more: float, returns: NDArray[np.float64]) -> None:
+    for t in range(len(into)):
+        into[t] += more * returns[t]
+
+
+loop_form(add_scaled, _add_scaled_loop)
 
 
 def context_of(totals: Totals, row: Any, held: float, risk: float) -> Context:

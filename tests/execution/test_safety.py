@@ -262,6 +262,7 @@ def test_room_comes_back_with_what_ends_or_fills(report: dict[str, Any], room: i
     state = observe(after(order(), limits=tight), [replace(order(), **report), order("other")])
     # Told again, or an older report after it: the same.
     assert observe(state, [order(state=OrderState.ACCEPTED)]) == state
+    assert observe(state, [replace(order(), **report)]) == state == rebuilt(state)
     fits, wide = order("c2", quantity=room), order("c2", quantity=room + 10)
     assert names(fits, sent=state, limits=tight) == ()
     assert names(wide, sent=state, limits=tight) == ("UNEXECUTED",)
@@ -328,6 +329,7 @@ def test_repeated_executions_disable_a_symbol_until_a_person_enables_it() -> Non
     state = executed(Sent(), THREE, fills("1", "2"), at=0.0)
     assert names(order(), sent=state) == ()
     state = executed(state, THREE, fills("3"), at=9.9)
+    assert state.at == 9.9
     for leg in ENTRIES:
         assert names(order(leg=leg), sent=state, at=9.9) == ("DISABLED",)
     assert names(leaving(), sent=state, at=9.9) == ("DISABLED",)

@@ -92,6 +92,46 @@ def day(**given: Any) -> Any:
     return done, f"{done['session']}: open {done['reports'][0]}"
 
 
+def _stretch_options(command: Command) -> Command:
+    for option in reversed(
+        [
+            click.option("--from", "first", default="", help="First session; by default all."),
+            click.option("--to", "last", default="", help="Last session; by default all."),
+            click.option("--plain", is_flag=True, help="Without the compiler: slow, same result."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@_day_options
+@_stretch_options
+@_reported
+def replay(first: str, last: str, plain: bool, **given: Any) -> Any:
+    """Trade a feed's whole predicted history again from a new account."""
+    from hybridnb.app.replay_command import replay_history, replay_text
+
+    done = replay_history(_request(**given), first=first, last=last, plain=plain, say=_say)
+    return done, replay_text(done)
+
+
+@cli.command()
+@_day_options
+@_stretch_options
+@click.option("--set", "choices", multiple=True, help="KEY=V1,V2,… of the policy, repeatable.")
+@click.option("--jobs", type=click.IntRange(1, 1024), help="Processes; one a core by default.")
+@click.option("--dask", default="", help="Scheduler, tcp://HOST:PORT; HYBRIDNB_DASK by default.")
+@_reported
+def sweep(choices: tuple[str, ...], first: str, last: str, **given: Any) -> Any:
+    """Replay the history under every combination of policy values; each is a recorded trial."""
+    from hybridnb.app.sweep_command import sweep_history, sweep_text
+
+    how = {name: given.pop(name) for name in ("jobs", "dask", "plain")}
+    done = sweep_history(_request(**given), choices, first=first, last=last, **how, say=_say)
+    return done, sweep_text(done)
+
+
 @cli.command()
 @click.argument("notebook")
 @click.option("-f", "--file", "file", type=click.Path(), help="YAML of parameters.")

@@ -16,6 +16,7 @@ from hybridnb.errors import Missing, Refused
 
 VARIABLE = "HYBRIDNB_HOME"
 REPORTS = "HYBRIDNB_REPORTS"
+DASK = "HYBRIDNB_DASK"  # address of a scheduler that takes sweeps over
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,11 @@ class Home:
     @property
     def heads(self) -> Path:
         return self.folder("ledger") / "heads.json"
+
+    @property
+    def kernels(self) -> Path:
+        """Machine code of compiled kernels: may be deleted, and is made again."""
+        return self.folder("cache/kernels")
 
     @property
     def identity(self) -> str:
@@ -95,6 +101,11 @@ def home() -> Home:
             remedy=f"Set {VARIABLE} to a folder that you own.",
         ) from None
     return Home(root.resolve())
+
+
+def dask_address(given: str = "") -> str:
+    """The Dask scheduler asked for, `HYBRIDNB_DASK` by default; empty for none."""
+    return given or os.environ.get(DASK, "")
 
 
 def checkout() -> Path | None:

@@ -14,19 +14,19 @@ from hybridnb.app import figures, views
 from hybridnb.app.context import Context, Request, open_day
 from hybridnb.app.desk import Hints, Setup
 from hybridnb.app.hinting import live_hints
-from hybridnb.app.panel import Panel, panel
+from hybridnb.app.history import predicted_panel
+from hybridnb.app.panel import Panel
 from hybridnb.app.postmortem import Facts, facts_of, narrative
 from hybridnb.app.progress import timed, to_log
 from hybridnb.app.review import Reviewed, find_verdict, review
 from hybridnb.app.runner import emit
 from hybridnb.app.state import State, first_state, restored
 from hybridnb.app.trading import Traded, trade
-from hybridnb.app.training import Model, predictions, train
+from hybridnb.app.training import Model, train
 from hybridnb.app.whatif import as_live
 from hybridnb.canonical import plain
 from hybridnb.domain import Mode
 from hybridnb.limits import BUCKETS, limits
-from hybridnb.market.news import sentiment
 
 
 class Lab:
@@ -106,25 +106,8 @@ class Lab:
     @cached_property
     def panel(self) -> Panel:
         """Bars, features, facts and predictions, aligned by session and symbol."""
-        context = self.context
         with timed("predict", to_log):
-            known = predictions(context, self.model)
-        market = context.market
-        symbols = sorted(market.bars["symbol"].unique())
-        news = (
-            sentiment(market.headlines, context.sessions, symbols, calendar=market.calendar)
-            if market.headlines is not None
-            else None
-        )
-        return panel(
-            market,
-            sessions=context.sessions,
-            ordinals=context.ordinals,
-            features=context.features,
-            facts=context.facts,
-            predictions=known,
-            sentiment=news,
-        )
+            return predicted_panel(self.context, self.model)
 
     @property
     def hints(self) -> Hints:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hybridnb.app.inputs import own_refusals
 from hybridnb.app.panel import RETURN_ROWS, Panel
 from hybridnb.clamps import entry_refusals
+from hybridnb.decide import INPUT
 from hybridnb.domain import Bucket, Mode
 from hybridnb.limits import CODE
 from hybridnb.policy import Policy
@@ -69,13 +70,17 @@ def names_of(panel: Panel, policy: Policy, mode: Mode) -> Names:
         for each in (mode, Mode.DEMO)
     ]
     sip = policy.sip.symbol
+    rows = np.zeros(len(known), INPUT)
+    rows["bucket"] = [CODE[i.bucket] for i in known]
+    rows["margin_rate"] = [i.margin_rate for i in known]
     return Names(
-        bucket=np.array([CODE[i.bucket] for i in known], np.int64),
+        rows=rows,
+        bucket=rows["bucket"].copy(),
         multiplier=np.array([i.multiplier for i in known], np.int64),
         tick=np.array([i.tick for i in known], np.int64),
         lot=np.array([i.lot for i in known], np.int64),
         delta=np.array([i.delta for i in known], np.float64),
-        margin_rate=np.array([i.margin_rate for i in known], np.float64),
+        margin_rate=rows["margin_rate"].copy(),
         key=np.array([crc32(s.encode()) for s in panel.symbols], np.int64),
         fixed=np.array(fixed, np.int64),
         penny=np.array([i.bucket is Bucket.PENNY for i in known], np.bool_),

@@ -87,9 +87,6 @@ def _decide(desk: Desk) -> list[Order]:
         order = _order(desk, day.symbols[i], decisions[i])
         if order is None:
             continue
-        if order.state is OrderState.REJECTED:
-            desk.record.order(order)
-            continue
         orders.append(order)
         if order.leg is Leg.ENTRY:
             origins[order.symbol] = _origin(order, setup, lim, rows[i], decisions[i])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hybridnb.canonical import sha256
 from hybridnb.domain import (
     SCALE,
@@ -14,9 +12,7 @@ from hybridnb.domain import (
     OrderState,
     OrderType,
     Position,
-    Refusal,
     Side,
-    refusal_names,
 )
 from hybridnb.sizing import whole_lots
 
@@ -40,7 +36,7 @@ def from_decision(
     position: Position | None,
     min_value: float,
 ) -> Order | None:
-    """The order a decision asks for, if any; a refused one comes back rejected, with its codes.
+    """The order a decision asks for, if any.
 
     Parameters
     ----------
@@ -54,7 +50,8 @@ def from_decision(
     Returns
     -------
     Order or None
-        None for HOLD and where the position is at its target already.
+        None for HOLD, where the decision's entry was refused, where the position is at its
+        target already, and below the minimum.
     """
     held = position.quantity if position else 0
     if action is Action.HOLD:
@@ -63,8 +60,7 @@ def from_decision(
     if held * side.sign < 0:
         return _market(session, decision_id, symbol, side, abs(held), Leg.EXIT)
     if refusals:
-        order = _market(session, decision_id, symbol, side, 0, Leg.ENTRY)
-        return replace(order, state=OrderState.REJECTED, refusals=refusal_names(refusals))
+        return None
     units = whole_lots(
         abs(target),
         equity=equity,
@@ -74,13 +70,9 @@ def from_decision(
         lot=instrument.lot,
     )
     quantity = units - abs(held)
-    if quantity <= 0 and held:
-        return None
-    order = _market(session, decision_id, symbol, side, max(quantity, 0), Leg.ENTRY)
     if quantity * price * instrument.multiplier < max(1.0, min_value * SCALE):
-        codes = refusal_names(Refusal.BELOW_MINIMUM)
-        return replace(order, state=OrderState.REJECTED, refusals=codes)
-    return order
+        return None
+    return _market(session, decision_id, symbol, side, quantity, Leg.ENTRY)
 
 
 def flatten(session: str, position: Position) -> Order:

@@ -19,10 +19,7 @@ from hybridnb.replay.tape import World
 
 FIELDS = tuple(field.name for field in fields(World))
 LIMITS = np.dtype(
-    [
-        (name, "f8", (5,)) if name in ("bucket", "name") else (name, "f8")
-        for name in Limits._fields
-    ]
+    [(name, "f8", (5,)) if name in ("bucket", "name") else (name, "f8") for name in Limits._fields]
 )
 
 
@@ -48,7 +45,12 @@ def flat(world: World) -> tuple[Any, ...]:
     for at, each in enumerate(world.limits):
         for name, value in each._asdict().items():
             limits[name][at] = value
-    return tuple(limits if n == "limits" else getattr(world, n) for n in FIELDS)
+    parts = {name: getattr(world, name) for name in FIELDS} | {"limits": limits}
+    # One memory layout, so that one compilation serves every history.
+    return tuple(
+        np.require(part, requirements=["C", "W"]) if isinstance(part, np.ndarray) else part
+        for part in parts.values()
+    )
 
 
 def entry(kernel: Any, *, cache: bool) -> Callable[[World, int, int], int]:

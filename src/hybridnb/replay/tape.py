@@ -7,6 +7,7 @@ t − 1 is what the decision of session t may know. A bar with a close of 0 isn'
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,8 @@ class Names:
 
     `key` is the CRC-32 of the symbol; `fixed`, shape (2, n), the refusals in the mode asked for
     and in DEMO; `penny` tells whose price and traded value are checked; `sip` is the name of the
-    end-of-day sweep, -1 where the feed has none.
+    end-of-day sweep, -1 where the feed has none. `rows` repeats bucket and margin rate as records
+    of `decide.INPUT`.
     """
 
     bucket: Ints
@@ -92,6 +94,7 @@ class Names:
     fixed: Ints
     penny: NDArray[np.bool_]
     sip: int
+    rows: NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,9 @@ MARKET, LIMIT, STOP, STOP_LIMIT = "MARKET", "LIMIT", "STOP", "STOP_LIMIT"
 BUY, SELL = "BUY", "SELL"
 WORKING, FILLED, CANCELLED, REJECTED = "working", "filled", "cancelled", "rejected"
 # What can go wrong with the next order; a server decides what each looks like on its wire.
-FAULTS = frozenset({"reject", "timeout", "duplicate", "late", "disconnect", "disconnect_before"})
+FAULTS = frozenset(
+    {"reject", "timeout", "lost", "duplicate", "late", "disconnect", "disconnect_before"}
+)
 
 Commission = Callable[[int, int], int]
 
@@ -82,10 +84,11 @@ class Execution:
 
 @dataclass(slots=True)
 class Held:
-    """A position: signed units and what they cost, in 1/10,000."""
+    """A position: signed units, what they cost and the commissions of opening, in 1/10,000."""
 
     quantity: int = 0
     cost: float = 0.0
+    fees: float = 0.0
 
     @property
     def average(self) -> float:
@@ -232,7 +235,7 @@ class Exchange:
         if not order.left:
             order.state = FILLED
         self.cash -= order.sign * units * price + charge
-        self._move(order.symbol, order.sign * units, price)
+        self._move(order.symbol, order.sign * units, price, fees=charge)
         execution = Execution(
             number=len(self.executions) + 1,
             order_id=order.order_id,
@@ -247,15 +250,16 @@ class Exchange:
         self.executions.append(execution)
         return execution
 
-    def _move(self, symbol: str, units: int, price: int) -> None:
+    def _move(self, symbol: str, units: int, price: int, *, fees: int = 0) -> None:
         held = self.holdings.setdefault(symbol, Held())
         if held.quantity * units >= 0:
-            held.cost += units * price
+            held.cost, held.fees = held.cost + units * price, held.fees + fees
         elif abs(units) <= abs(held.quantity):
             # What is left keeps the average it was bought at.
-            held.cost = held.average * (held.quantity + units)
+            share = 1 + units / held.quantity
+            held.cost, held.fees = held.cost * share, held.fees * share
         else:
-            held.cost = float((held.quantity + units) * price)
+            held.cost, held.fees = float((held.quantity + units) * price), float(fees)
         held.quantity += units
         if not held.quantity:
             del self.holdings[symbol]

@@ -1,0 +1,128 @@
+"""The whole predicted history of a feed, opened for a replay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from hybridnb.app.backtest import predicted_rows
+from hybridnb.app.context import Context
+from hybridnb.app.kernels import writable
+from hybridnb.app.panel import Panel, panel
+from hybridnb.app.progress import Say, timed
+from hybridnb.app.replay_hints import ReplayHints, replay_hints
+from hybridnb.app.replaying import names_of, tape_of
+from hybridnb.app.training import Model, find_model, model_folder, predictions, trained_to
+from hybridnb.domain import Mode
+from hybridnb.errors import Missing, UsageError
+from hybridnb.market.news import sentiment
+from hybridnb.replay.tape import Names, Tape
+
+MODE = Mode.DEMO  # as in the backtest: what is tried is the decision, not a permission
+
+
+@dataclass(frozen=True)
+class History:
+    """A panel with its predictions and the sessions to replay: rows `start` to before `stop`."""
+
+    context: Context
+    model: Model
+    panel: Panel
+    start: int
+    stop: int
+
+    @cached_property
+    def tape(self) -> Tape:
+        """All rows of the panel; the views of the hint are written as a replay goes on."""
+        return writable(tape_of(self.panel))
+
+    @cached_property
+    def names(self) -> Names:
+        return names_of(self.panel, self.context.settings.policy, MODE)
+
+    @cached_property
+    def hints(self) -> ReplayHints:
+        return replay_hints(self.model.hint, self.panel)
+
+    @property
+    def bars(self) -> int:
+        """Bars in the sessions to replay."""
+        return int(np.count_nonzero(self.panel.present[self.start : self.stop]))
+
+    @property
+    def sessions(self) -> tuple[str, str]:
+        """The first and the last session to replay."""
+        days = self.panel.sessions[[self.start, self.stop - 1]].strftime("%Y-%m-%d")
+        return str(days[0]), str(days[1])
+
+
+def predicted_panel(context: Context, model: Model) -> Panel:
+    """Bars, features, facts, predictions and news of a context, aligned by session and symbol."""
+    market = context.market
+    symbols = sorted(market.bars["symbol"].unique())
+    news = (
+        sentiment(market.headlines, context.sessions, symbols, calendar=market.calendar)
+        if market.headlines is not None
+        else None
+    )
+    return panel(
+        market,
+        sessions=context.sessions,
+        ordinals=context.ordinals,
+        features=context.features,
+        facts=context.facts,
+        predictions=predictions(context, model),
+        sentiment=news,
+    )
+
+
+def open_history(context: Context, *, first: str, last: str, say: Say) -> History:
+    """The predicted sessions of a day's feed, from `first` to `last` where given.
+
+    Raises
+    ------
+    Missing
+        When no model was trained for the day.
+    UsageError
+        When a date is none, or no predicted session lies between the two.
+    """
+    since, until = _date(first, "--from"), _date(last, "--to")
+    if not model_folder(context, trained_to(context)).is_dir():
+        raise Missing(
+            f"no model is trained for {context.market.feed} on {context.session}:"
+            " a replay has no predictions to trade on",
+            remedy="Run `hybridnb day` with the same options first.",
+        )
+    model = find_model(context)
+    with timed("predict", say):
+        found = predicted_panel(context, model)
+    # Session t decides on row t − 1.
+    rows = predicted_rows(found) + 1
+    rows = rows[rows < len(found.sessions)]
+    if len(rows) == 0:
+        raise UsageError(
+            f"no session to {context.session} has predictions on the day before",
+            remedy="Give a later --date, or a longer history.",
+        )
+    days = found.sessions[rows]
+    kept = rows[(days >= (since or days[0])) & (days <= (until or days[-1]))]
+    if len(kept) == 0:
+        raise UsageError(
+            f"no predicted session lies between {first or 'the first'} and {last or 'the last'}",
+            remedy=f"They reach from {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}.",
+        )
+    return History(context, model, found, int(kept[0]), int(kept[-1]) + 1)
+
+
+def _date(text: str, option: str) -> pd.Timestamp | None:
+    if not text:
+        return None
+    try:
+        return pd.Timestamp(pd.to_datetime(text, format="%Y-%m-%d"))
+    except ValueError:
+        raise UsageError(
+            f"{option} {text!r} is no date", remedy="Write it as 2013-03-01."
+        ) from None

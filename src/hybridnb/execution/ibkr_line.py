@@ -1,0 +1,222 @@
+"""The line to IB Gateway: settings, one connection on a loop of its own, and what breaks it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, TypeVar
+
+from ib_async import IB, ExecutionFilter, Fill, Order, Position, StartupFetch, Stock, Trade
+from ib_async.client import Client
+from pydantic import Field
+
+from hybridnb.errors import BrokerDown
+from hybridnb.policy import Params, Positive
+
+T = TypeVar("T")
+_FETCH = (
+    StartupFetch.POSITIONS
+    | StartupFetch.ORDERS_OPEN
+    | StartupFetch.ORDERS_COMPLETE
+    | StartupFetch.ACCOUNT_UPDATES
+    | StartupFetch.EXECUTIONS
+)
+
+
+class IbkrSettings(Params):
+    """Where the gateway listens and as whom we speak to it."""
+
+    host: str = Field("127.0.0.1", description="host of IB Gateway or TWS")
+    port: Annotated[int, Field(gt=0, lt=65536)] = Field(
+        4002, description="4002: gateway, paper; 4001: gateway, live; 7497, 7496: TWS"
+    )
+    client_id: Annotated[int, Field(ge=1, lt=2**31)] = Field(
+        1, description="orders belong to the client that placed them: keep it the same"
+    )
+    account: str = Field("", description="account; empty: the only one of this login")
+    timeout_s: Positive = Field(10.0, description="seconds after which an answer isn't coming")
+
+
+class Line:
+    """A connection that lives on its own event loop and thread; calls block the caller.
+
+    A call begins by taking in everything that was sent to us before it. It connects again where
+    the line broke: open orders, today's executions and what was completed are then asked for
+    afresh. `said` keeps the last error about an order's id.
+
+    Raises
+    ------
+    BrokerDown
+        From every call while there is no connection, or when it breaks during the call.
+    """
+
+    def __init__(self, settings: IbkrSettings) -> None:
+        self.settings = settings
+        self.words = ""
+        self.said: dict[int, tuple[int, str]] = {}
+        library = logging.getLogger("ib_async")
+        if not library.handlers:  # what it logs is for those who configure logging, not for stderr
+            library.addHandler(logging.NullHandler())
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="ibkr", daemon=True)
+        self._thread.start()
+        self._ib: IB | None = None
+        try:
+            self.call(self._nothing)
+        except BaseException:
+            self.close()
+            raise
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    async def _nothing(self) -> None:
+        """Only connect."""
+
+    @property
+    def ib(self) -> IB:
+        """The library's client; only to be used on the line's loop."""
+        if self._ib is None or not self._ib.isConnected():
+            raise ConnectionError("no connection")
+        return self._ib
+
+    def call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run `work` on the loop, connected; what breaks the line becomes `BrokerDown`."""
+        if not self._thread.is_alive():
+            raise BrokerDown("the connection to IB Gateway was closed")
+        future = asyncio.run_coroutine_threadsafe(self._connected(work), self._loop)
+        try:
+            return future.result()
+        except (OSError, TimeoutError) as error:  # ConnectionError is an OSError
+            where = f"IB Gateway at {self.settings.host}:{self.settings.port}"
+            said = "; ".join(w for w in (str(error) or "no answer in time", self.words) if w)
+            raise BrokerDown(
+                f"{where}: {said}",
+                remedy=(
+                    f"Start IB Gateway, log in, allow API clients on port {self.settings.port} "
+                    f"(client id {self.settings.client_id} must be free), then run the command "
+                    "again: it reconciles first."
+                ),
+            ) from error
+
+    async def _connected(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        try:
+            try:
+                await self.catch_up()
+            except OSError:  # it broke while nobody looked: nothing of ours was on its way
+                await self._connect()
+            return await work()
+        except TimeoutError:
+            self._drop()  # a gateway that doesn't answer a question isn't one to send orders to
+            raise
+
+    async def _connect(self) -> None:
+        self._drop()
+        self.words, self.said, self._moved = "", {}, asyncio.Event()
+        self._ib = ib = IB()
+        ib.updateEvent += self._wake
+        ib.disconnectedEvent += self._wake
+        ib.errorEvent += self._heard
+        settings = self.settings
+        try:
+            await ib.connectAsync(
+                host=settings.host,
+                port=settings.port,
+                clientId=settings.client_id,
+                timeout=settings.timeout_s,
+                account=settings.account,
+                raiseSyncErrors=True,
+                fetchFields=_FETCH,
+            )
+            await self.open_trades()  # at its start the library asks for this client's own only
+        except Exception:
+            self._drop()
+            raise
+
+    def _wake(self, *_: object) -> None:
+        self._moved.set()
+
+    def _heard(self, about: int, code: int, words: str, _contract: object) -> None:
+        if about != -1:  # an order's id: the library keeps no words of one it takes for done
+            self.said[about] = (code, words)
+        elif not 2100 <= code < 2200:  # those say that data farms are well
+            self.words = f"error {code}: {words}"
+
+    def _drop(self) -> None:
+        ib, self._ib = self._ib, None
+        if ib is not None:
+            ib.updateEvent -= self._wake
+            ib.disconnectedEvent -= self._wake
+            if ib.client.conn.transport is not None:
+                ib.client.conn.transport.abort()
+            if ib.isConnected():
+                ib.disconnect()
+
+    async def until(self, done: Callable[[], bool], *, messages: int = 0) -> bool:
+        """Wait for what the gateway tells; False when the time is over.
+
+        Parameters
+        ----------
+        done : callable
+        messages : int
+            How many were just sent: the library holds back what is above IB's limit a second.
+
+        Raises
+        ------
+        ConnectionError
+            When the connection breaks meanwhile.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.settings.timeout_s + messages / Client.MaxRequests
+        while True:
+            if self._ib is None or not self._ib.isConnected():
+                raise ConnectionError("the connection broke in mid-order")
+            if done():
+                return True
+            self._moved.clear()
+            try:
+                await asyncio.wait_for(self._moved.wait(), max(0.0, end - loop.time()))
+            except TimeoutError:
+                return done()
+
+    async def ask(self, question: Callable[[], Any]) -> Any:
+        """The answer to a question that the gateway must answer."""
+        return await asyncio.wait_for(question(), self.settings.timeout_s)
+
+    async def catch_up(self) -> None:
+        """Everything sent to us before now has been taken in when this returns."""
+        await self.ask(self.ib.reqCurrentTimeAsync)
+
+    async def open_trades(self) -> list[Trade]:
+        """All open orders of the account, those of other clients and of people included."""
+        return list(await self.ask(self.ib.reqAllOpenOrdersAsync))
+
+    async def executions(self) -> list[Fill]:
+        """Executions the gateway remembers: at least today's."""
+        return list(await self.ask(lambda: self.ib.reqExecutionsAsync(ExecutionFilter())))
+
+    async def positions(self, account: str) -> list[Position]:
+        """Positions of an account; its cash is fresh when this returns."""
+        positions = await self.ask(self.ib.reqPositionsAsync)
+        client: Any = self.ib.client
+        client.reqAccountUpdates(False, account)  # a subscription asked for twice says nothing
+        await self.ask(lambda: self.ib.reqAccountUpdatesAsync(account))
+        return [position for position in positions if position.account == account]
+
+    def place(self, contract: Stock, order: Order) -> Trade:
+        """Send a new order, or new terms of the order with this id."""
+        return self.ib.placeOrder(contract, order)
+
+    def close(self) -> None:
+        """Hang up and end the loop; safe to call twice."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._hang_up)
+            self._thread.join()
+            self._loop.close()
+
+    def _hang_up(self) -> None:
+        self._drop()
+        self._loop.call_later(0.05, self._loop.stop)  # the transport's last callbacks run first
