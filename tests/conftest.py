@@ -84,14 +84,18 @@ def wild_market(seed: int, *, sessions: int = 60, names: int = 12) -> Wild:
     t, n = first + sessions, names
     volatility = rng.choice([0.005, 0.02, 0.05])
     moves = rng.normal(0, volatility, (t, n))
-    moves += np.where(rng.random((t, 1)) < 0.03, -4 * volatility, 0.0)  # everything falls at once
+    # Everything falls or rises at once, by the open already or after it.
+    shock = rng.choice([0.0, -6.0, 6.0], (t, 1), p=[0.84, 0.08, 0.08]) * volatility
+    moves += shock
     closes = np.round(np.maximum(0.3, 50 * np.exp(np.cumsum(moves, 0))), 2)
     before = np.vstack([closes[:1], closes[:-1]])
-    opens = np.round(before * np.exp(rng.normal(0, volatility / 2, (t, n))), 2)
+    opens = np.round(
+        before * np.exp(shock * rng.random((t, 1)) + rng.normal(0, volatility / 2, (t, n))), 2
+    )
     reach = rng.uniform(0, volatility, (2, t, n))
     high = np.maximum(opens, closes) * (1 + reach[0])
     low = np.minimum(opens, closes) * (1 - reach[1])
-    volume = rng.choice([0, 300, 2000, 10**6, -1], (t, n), p=[0.05, 0.2, 0.2, 0.5, 0.05])
+    volume = rng.choice([0, 300, 2000, 10**6, -1], (t, n), p=[0.05, 0.3, 0.3, 0.3, 0.05])
     present = rng.random((t, n)) > 0.05
     present[0] = True
     prices = np.stack([np.rint(v * 10_000) for v in (opens, high, low, closes)] + [volume])
@@ -117,9 +121,7 @@ def wild_market(seed: int, *, sessions: int = 60, names: int = 12) -> Wild:
     return Wild(panel, _wild_policy(rng, seed), views, first)
 
 
-def _wild_instruments(
-    rng: np.random.Generator, symbols: tuple[str, ...]
-) -> dict[str, Instrument]:
+def _wild_instruments(rng: np.random.Generator, symbols: tuple[str, ...]) -> dict[str, Instrument]:
     found = {}
     for i, symbol in enumerate(symbols):
         bucket = (Bucket.CORE, Bucket.PENNY, Bucket.FNO, Bucket.CORE)[i % 4]
@@ -175,7 +177,16 @@ def _wild_facts(rng: np.random.Generator, t: int) -> pd.DataFrame:
 def _wild_policy(rng: np.random.Generator, seed: int) -> Policy:
     modes = (Mode.DEMO, Mode.LIVE_MICRO, Mode.LIVE_LIMITED, Mode.LIVE)
     values: dict[str, dict[str, object]] = {
-        "sizing": {"allow_short": bool(seed % 2), "max_leverage": float(rng.choice([1, 2]))},
+        "blend": {
+            "penalty_rule": str(rng.choice(["subtract", "shrink"])),
+            "weight_rl": float(rng.choice([0.0, 0.3])),
+            **{"buy": 0.6, "sell": 0.4},
+        },
+        "sizing": {
+            "allow_short": bool(seed % 2),
+            "max_leverage": float(rng.choice([1, 2])),
+            "confidence_threshold": float(rng.choice([0.0, 0.4])),
+        },
         "clamps": {
             **{"name_core": 0.15, "name_penny": 0.05, "name_fno": 0.05},
             **{"bucket_penny": 0.1, "bucket_fno": 0.1, "bucket_core": 0.8},
@@ -189,7 +200,7 @@ def _wild_policy(rng: np.random.Generator, seed: int) -> Policy:
         values["sizing"] |= {"heat_limit": 100.0, "var_limit": 1.0, "es_limit": 1.0}
         values["sizing"] |= {"kelly_fraction": 1.0, "volatility_target": 1.0}
         values["risk"] |= {"quarantine_kills": 2, "quarantine_window": 20}
-        values["risk"] |= {"soft_halt_share": 0.5, "soft_halt_confirmations": 1}
+        values["risk"] |= {"soft_halt_share": 0.25, "soft_halt_confirmations": 1}
         values["risk"] |= {"stop_guard": (10, 5, 2), "drawdown_guard": (0.3, 10, 5)}
     cash = float(rng.choice([20_000, 1_000_000]))
     mode = {"mode": modes[seed // 2 % 4], "opening_cash": cash}

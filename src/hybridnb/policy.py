@@ -162,6 +162,24 @@ class Lists(Params):
     do_not_trade: frozenset[str] = Field(frozenset(), description="entries refused")
 
 
+class SafetyLimits(Params):
+    """Pre-trade limits; a second fence, outside the caps that size an order."""
+
+    collar_core: Share = Field(0.10, description="price from the last, share; not penny")
+    collar_penny: Share = Field(0.20, description="price from the last, share; penny names")
+    order_value: Positive = Field(100_000.0, description="one entry at most, account units")
+    order_units: int = Field(100_000, ge=1, description="one entry at most, units")
+    order_adv: Share = Field(0.10, description="one entry at most, share of average daily units")
+    messages: int = Field(100, ge=1, description="submits and amends in any second")
+    repeat_fills: int = Field(50, ge=2, description="fills of a symbol that disable it")
+    repeat_seconds: Positive = Field(60.0, description="seconds in which they count")
+    exposure: Positive = Field(1.0, description="gross with all that was sent, share of equity")
+    credit: Share = Field(1.0, description="share of the available cash that entries may claim")
+    unexecuted: Positive = Field(1_000_000.0, description="entries at work, account units")
+    same_id_seconds: Positive = Field(86_400.0, description="a client id stays taken, seconds")
+    same_order_seconds: Positive = Field(1.0, description="an equal order is a twin, seconds")
+
+
 class Policy(Params):
     """Everything a decision needs besides market data and the book."""
 
@@ -172,6 +190,7 @@ class Policy(Params):
     risk: Risk = Risk()
     sip: Sip = Sip()
     costs: Costs = Costs()
+    safety: SafetyLimits = SafetyLimits()
     lists: Lists = Lists()
     mode: Mode = Field(Mode.DEMO, description="the mode an operator asked for")
     opening_cash: float = Field(1_000_000.0, gt=0, le=1e12, description="account units")

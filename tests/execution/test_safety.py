@@ -30,7 +30,7 @@ from hybridnb.domain import (
 from hybridnb.errors import ParamsError, UsageError
 from hybridnb.execution.lifecycle import Report, advance
 from hybridnb.execution.safety import Facts, Standing, check, protective
-from hybridnb.execution.sent import SafetyLimits, Sent, claim_of, enabled, executed, observe
+from hybridnb.execution.sent import Sent, claim_of, enabled, executed, observe
 from hybridnb.policy import validated
 
 LAST = 100 * SCALE

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from hybridnb.app.panel import Day
 from hybridnb.app.records import Recorder
 from hybridnb.app.state import State
-from hybridnb.book import apply_fill, equity
+from hybridnb.book import Closing, apply_fill, equity
 from hybridnb.domain import SCALE, Fill, Leg, Order, Trade
 from hybridnb.execution import orders as make
 from hybridnb.execution.brackets import legs, unprotected
 from hybridnb.execution.paper import CLOSE, END, OPEN, PaperVenue
+from hybridnb.execution.wire import Wire
 from hybridnb.policy import Policy
 from hybridnb.risk import Closed, marked
 from hybridnb.stops import protect, stop_rule, trail
@@ -44,58 +45,77 @@ class Setup:
 class Desk:
     """The session in progress: a state, a venue and a recorder, advanced phase by phase."""
 
-    def __init__(self, state: State, day: Day, setup: Setup, record: Recorder) -> None:
+    def __init__(
+        self,
+        state: State,
+        day: Day,
+        setup: Setup,
+        record: Recorder,
+        venue: PaperVenue | Wire | None = None,
+    ) -> None:
         self.day, self.setup, self.record = day, setup, record
         self.state = state
         self._rule = stop_rule(setup.policy.stops)
-        self.venue = PaperVenue(setup.policy.costs, day.instruments, state.working)
-        self.venue.liquidity = day.liquidity()
+        self.venue = venue or _paper(state, day, setup)
         self.closed: list[Closed] = []
         self.opening_equity = 0
 
     def fills(self, phase: str) -> None:
         """Let the venue run one phase and book what happened, legs re-sized after every fill."""
-        changed, fills = self.venue.run(self.day.bars, phase)
-        for order in changed:
-            self.record.order(order)
-        for fill in fills:
-            self._book(fill)
+        for changed, fills in self.venue.play(self.day.bars, phase):
+            for order in changed:
+                self.record.order(order)
+            for fill in fills:
+                self._book(fill)
+            self.heard()
+
+    def heard(self) -> None:
+        """The venue has told what it had to tell; a live desk looks around here."""
 
     def _book(self, fill: Fill) -> None:
+        closing = self.applied(fill)
+        self.record.fill(fill)
+        for order in self._protected(fill.symbol):
+            self.record.order(order)
+        if closing is not None:
+            self.closed_trade(fill, closing)
+
+    def applied(self, fill: Fill) -> Closing | None:
+        """Take a fill into the book, with the levels it asks for; what it realised."""
         day = self.day
         instrument = day.instruments[fill.symbol]
-        entry = fill.leg is Leg.ENTRY
         held = self.state.book.positions.get(fill.symbol)
         atr = (
             float(day.columns["atr"][day.symbols.index(fill.symbol)]) if held is None else held.atr
         )
-        decision_id = held.decision_id if held else self.record.decision_id(fill.symbol)
         book, closing = apply_fill(
             self.state.book,
             fill,
             atr=atr,
             multiplier=instrument.multiplier,
-            decision_id=decision_id,
+            decision_id=held.decision_id if held else self.record.decision_id(fill.symbol),
             at=day.session,
         )
         position = book.positions.get(fill.symbol)
-        if position is not None:
-            position = protect(position, self._rule, tick=instrument.tick) if entry else position
+        if position is not None and fill.leg is Leg.ENTRY:
+            position = protect(position, self._rule, tick=instrument.tick)
             book = replace(book, positions={**book.positions, fill.symbol: position})
-            changed = self.venue.amend(legs(position))
-        else:
-            rest = [o for o in self.venue.working if o.symbol == fill.symbol and o.leg.reduces]
-            changed = self.venue.cancel([o.client_id for o in rest])
         self.state = replace(self.state, book=book)
-        self.record.fill(fill)
-        for order in changed:
-            self.record.order(order)
-        if closing is not None:
-            self._trade(fill, closing.position.quantity, closing.position.entry, closing.pnl)
+        return closing
 
-    def _trade(self, fill: Fill, held: int, entry: float, pnl: int) -> None:
+    def _protected(self, symbol: str) -> list[Order]:
+        """Legs of a position's full size; without one, nothing of the symbol left at work."""
+        position = self.state.book.positions.get(symbol)
+        if position is not None:
+            return self.venue.amend(legs(position))
+        rest = [o for o in self.venue.working if o.symbol == symbol and o.leg.reduces]
+        return self.venue.cancel([o.client_id for o in rest])
+
+    def closed_trade(self, fill: Fill, closing: Closing) -> None:
+        """Record what a reducing fill realised."""
         origin = self.state.origins[fill.symbol]
-        self.closed.append(Closed(self.day.ordinal, fill.symbol, fill.leg, pnl))
+        held, entry = closing.position.quantity, closing.position.entry
+        self.closed.append(Closed(self.day.ordinal, fill.symbol, fill.leg, closing.pnl))
         self.record.trade(
             Trade(
                 timestamp=self.day.session,
@@ -107,7 +127,7 @@ class Desk:
                 size_post_risk=origin.size_post_risk,
                 entry_price=entry / SCALE,
                 exit_price=fill.price / SCALE,
-                pnl=pnl,
+                pnl=closing.pnl,
                 exit_leg=fill.leg,
                 reason_tags=origin.reason_tags,
                 policy_id=origin.policy_id,
@@ -134,7 +154,7 @@ class Desk:
             self.record.alert(alert)
         if tripped:
             self._withdraw_entries()
-            self._flatten(sorted(self.state.book.positions))
+            self.flatten(sorted(self.state.book.positions))
         return value
 
     def _day_pnl(self, at: str) -> tuple[int, float | None]:
@@ -152,7 +172,8 @@ class Desk:
         for order in self.venue.cancel(entries):
             self.record.order(order)
 
-    def _flatten(self, symbols: Sequence[str]) -> None:
+    def flatten(self, symbols: Sequence[str]) -> None:
+        """Close positions at the market, those that aren't being closed already."""
         positions = self.state.book.positions
         leaving = self.leaving()
         self.submit(
@@ -182,7 +203,7 @@ class Desk:
         self.state = replace(self.state, book=replace(self.state.book, positions=positions))
         for symbol, units in unprotected(positions, self.venue.working).items():
             self.record.alert(f"{units} units of {symbol} without a stop—flattening")
-            self._flatten([symbol])
+            self.flatten([symbol])
 
     def sweep(self) -> None:
         """Accrue the SIP's share of the day's realised profit; buy whole units when affordable."""
@@ -204,5 +225,10 @@ class Desk:
 
     def end(self) -> None:
         """The bar is over: what is left of the entries expires."""
-        for order in self.venue.run(self.day.bars, END)[0]:
-            self.record.order(order)
+        self.fills(END)
+
+
+def _paper(state: State, day: Day, setup: Setup) -> PaperVenue:
+    venue = PaperVenue(setup.policy.costs, day.instruments, state.working)
+    venue.liquidity = day.liquidity()
+    return venue

@@ -10,18 +10,15 @@ import pandas as pd
 
 from hybridnb.app.backtest import predicted_rows
 from hybridnb.app.context import Context
-from hybridnb.app.kernels import writable
+from hybridnb.app.kernels import MODE, writable
 from hybridnb.app.panel import Panel, panel
 from hybridnb.app.progress import Say, timed
 from hybridnb.app.replay_hints import ReplayHints, replay_hints
 from hybridnb.app.replaying import names_of, tape_of
 from hybridnb.app.training import Model, find_model, model_folder, predictions, trained_to
-from hybridnb.domain import Mode
 from hybridnb.errors import Missing, UsageError
 from hybridnb.market.news import sentiment
 from hybridnb.replay.tape import Names, Tape
-
-MODE = Mode.DEMO  # as in the backtest: what is tried is the decision, not a permission
 
 
 @dataclass(frozen=True)

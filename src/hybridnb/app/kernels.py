@@ -12,11 +12,12 @@ import numpy as np
 
 from hybridnb.app.home import home
 from hybridnb.app.progress import Say
-from hybridnb.domain import SCALE
+from hybridnb.domain import SCALE, Mode
 from hybridnb.replay.compiler import available, compiled
 from hybridnb.replay.run import replay, sessions
 from hybridnb.replay.tape import Names, Rules, Tape, World
 
+MODE = Mode.DEMO  # as in the backtest: what is tried is the decision, not a permission
 Kernel = Callable[[World, int, int], int]
 
 

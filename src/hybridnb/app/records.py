@@ -35,6 +35,8 @@ class Recorder:
         Policy, experiment and model ids: on every decision.
     sink : callable or None
         None keeps the rows in memory only, for backtests.
+    rows : sequence of mapping
+        What the session has recorded already, when it goes on.
     detail : callable or None
         `(symbol) -> mapping` of what a decision was made from, stored with it for `explain`.
     """
@@ -47,8 +49,9 @@ class Recorder:
         stamp: Mapping[str, Any],
         sink: Sink | None = None,
         detail: Callable[[str], Mapping[str, Any]] | None = None,
+        rows: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[dict[str, Any]] = [dict(row) for row in rows]
         self._book, self._session, self._stamp = book, session, dict(stamp)
         self._sink, self._detail = sink, detail
 

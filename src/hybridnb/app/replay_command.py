@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 from hybridnb.app.context import Request, open_day
-from hybridnb.app.history import MODE, History, open_history
-from hybridnb.app.kernels import kernel, ready
+from hybridnb.app.history import History, open_history
+from hybridnb.app.kernels import MODE, kernel, ready
 from hybridnb.app.progress import Say, timed
 from hybridnb.domain import SCALE
 from hybridnb.replay.run import Replay, replay, rules
@@ -49,7 +49,7 @@ def replay_history(
         cash=round(policy.opening_cash * SCALE),
         start=history.start,
         stop=history.stop,
-        hints=history.hints.under(policy, MODE),
+        hints=history.hints.under(policy),
         run=run,
     )
     return _figures(history, done, time.perf_counter() - began)

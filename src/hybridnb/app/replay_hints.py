@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hybridnb.app.kernels import MODE
 from hybridnb.app.panel import Panel
 from hybridnb.blender import sigmoid
-from hybridnb.domain import SCALE, Mode
+from hybridnb.domain import SCALE
 from hybridnb.learning.hint import Hint, observe
 from hybridnb.limits import Limits, limits
 from hybridnb.policy import Policy
 from hybridnb.replay.control import equity
 from hybridnb.replay.run import Hints
-from hybridnb.replay.tape import DEMOTED, KILLED, QUARANTINE, Floats, World
+from hybridnb.replay.tape import Floats, World
 
 
 @dataclass(frozen=True)
@@ -29,20 +29,15 @@ class ReplayHints:
     trend_strength: Floats
     regimes: tuple[str, ...]
 
-    def under(self, policy: Policy, mode: Mode = Mode.DEMO) -> Hints:
-        """The hints of a replay in this mode under a policy."""
-        lims = limits(policy, mode), limits(policy, Mode.DEMO)
-        initial = policy.stops.initial
-        return lambda world, t: self._views(world, t, lims, initial)
+    def under(self, policy: Policy) -> Hints:
+        """The hints of a replay under a policy, in its mode and in any that it is demoted to."""
+        lim, initial = limits(policy, MODE), policy.stops.initial
+        return lambda world, t: self._views(world, t, lim, initial)
 
-    def _views(
-        self, w: World, t: int, lims: tuple[Limits, Limits], initial: float
-    ) -> NDArray[np.float64]:
+    def _views(self, w: World, t: int, lim: Limits, initial: float) -> Floats:
         """Views in (0, 1) of every name before session t, shape (n,)."""
         s = t - 1
-        # The opening of the session may demote; the hint is asked after it.
-        demoted = w.risk[DEMOTED] or w.risk[KILLED] or w.ordinals[t] <= w.risk[QUARANTINE]
-        held, unrealised = _holdings(w, lims[1 if demoted else 0], initial)
+        held, unrealised = _holdings(w, lim, initial)
         seen = observe(
             p_short=w.p_short[s],
             p_mid=w.p_mid[s],

@@ -19,6 +19,7 @@ from hybridnb.app.desk import Hints
 from hybridnb.app.panel import Panel
 from hybridnb.app.progress import Say, timed
 from hybridnb.app.training import Model, outcomes
+from hybridnb.app.trials import configuration, tried
 from hybridnb.canonical import sha256
 from hybridnb.gates import leakage
 from hybridnb.gates.drift import drift
@@ -89,7 +90,7 @@ def review(context: Context, panel: Panel, model: Model, hints: Hints, *, say: S
             "features": context.feature_set,
             "policy": context.settings.policy.id,
             "code": _code(),
-            "configuration": _configuration(context),
+            "configuration": configuration(context, context.settings.policy.id),
         },
     )
     _record(context, found)
@@ -103,24 +104,12 @@ def _code() -> str:
     return sha256([[str(f.relative_to(root)), sha256(f.read_bytes())] for f in files])
 
 
-def _configuration(context: Context) -> str:
-    """What an analyst chose: another choice is another trial, other bars are not."""
-    learning = context.learning.model_dump(mode="json")
-    policy = context.settings.policy.id
-    return sha256([context.market.feed, context.feature_set, learning, policy, context.seed])
-
-
 def _trials(context: Context, ratio: float) -> tuple[int, float | None]:
-    """Configurations that were reviewed so far, this one included, and their Sharpe variance.
+    """Configurations that were tried so far, this one included, and their Sharpe variance.
 
-    Counted in the ledger: a trial that was reviewed can't be forgotten.
+    Counted in the ledger: a trial that was reviewed or swept can't be forgotten.
     """
-    found = {_configuration(context): ratio}
-    for row in context.ledger().rows("operations", kind="verdict", feed=context.market.feed):
-        figures = [f for g in row["gates"] for f in g["figures"] if f["name"] == "Sharpe"]
-        annual = figures[0]["value"]
-        per_session = math.nan if annual is None else annual / math.sqrt(metrics.YEAR)
-        found.setdefault(row["digests"]["configuration"], per_session)
+    found = tried(context) | {configuration(context, context.settings.policy.id): ratio}
     known = np.array([r for r in found.values() if math.isfinite(r)])
     return len(found), float(known.var(ddof=1)) if len(known) > 1 else None
 

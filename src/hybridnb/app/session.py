@@ -46,8 +46,18 @@ def step(state: State, day: Day, setup: Setup, record: Recorder) -> State:
     State
         For the next session.
     """
+    desk = Desk(state, day, setup, record)
+    open_desk(desk)
+    orders = decided(desk) if setup.entries else []
+    record.commit()
+    return traded(desk, orders)
+
+
+def open_desk(desk: Desk) -> None:
+    """Open the session: advance the control plane, record the opening."""
+    state, day, setup, record = desk.state, desk.day, desk.setup, desk.record
     risk, alerts = opened(state.risk, day.ordinal)
-    desk = Desk(replace(state, risk=risk), day, setup, record)
+    desk.state = replace(state, risk=risk)
     desk.opening_equity = equity(state.book, day.last, day.last.get(setup.policy.sip.symbol))
     record.opening(
         desk.opening_equity,
@@ -59,11 +69,13 @@ def step(state: State, day: Day, setup: Setup, record: Recorder) -> State:
     )
     for alert in alerts:
         record.alert(alert)
-    orders = _decide(desk) if setup.entries else []
-    record.commit()
+
+
+def traded(desk: Desk, orders: list[Order]) -> State:
+    """The session from its opening mark to its close."""
     desk.mark(OPEN)
     desk.submit(_withheld(orders, desk))
-    record.commit()
+    desk.record.commit()
     desk.fills(OPEN)
     desk.fills(RANGE)
     desk.trail()
@@ -73,7 +85,7 @@ def step(state: State, day: Day, setup: Setup, record: Recorder) -> State:
     return _close(desk, value)
 
 
-def _decide(desk: Desk) -> list[Order]:
+def decided(desk: Desk) -> list[Order]:
     """Decide the universe, record every decision, and make the orders they ask for."""
     day, setup = desk.day, desk.setup
     lim = limits(setup.policy, desk.state.risk.mode)
@@ -137,7 +149,7 @@ def _withheld(orders: list[Order], desk: Desk) -> list[Order]:
     if risk.state is TradingState.ACTIVE:
         return orders
     codes = refusal_names(Refusal.KILL_SWITCH if risk.killed else Refusal.TRADING_STATE)
-    kept = [] if risk.killed else [order for order in orders if order.leg.reduces]
+    kept = [o for o in orders if o.leg is Leg.FLATTEN or (o.leg.reduces and not risk.killed)]
     for order in orders:
         if order not in kept:
             desk.record.order(replace(order, state=OrderState.REJECTED, refusals=codes))

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 
 from hybridnb import metrics
-from hybridnb.app.kernels import kernel, ready, writable
+from hybridnb.app.kernels import MODE, kernel, ready, writable
 from hybridnb.app.progress import Say
 from hybridnb.app.workers import Workers, workers
 from hybridnb.canonical import plain as reduced
-from hybridnb.domain import SCALE, Mode
+from hybridnb.domain import SCALE
 from hybridnb.errors import CheckFailed, ParamsError, UsageError
 from hybridnb.policy import Policy, policy_values, validated
 from hybridnb.replay.run import Hints, Replay, replay, rules
@@ -56,7 +56,6 @@ class Task:
 
     values: Mapping[str, Any]
     policy: Policy
-    mode: Mode
     start: int
     stop: int
     plain: bool
@@ -116,14 +115,13 @@ def sweep(
     dask: str = "",
     start: int = 1,
     stop: int | None = None,
-    hints: Callable[[Policy, Mode], Hints] | None = None,
-    mode: Mode = Mode.DEMO,
+    hints: Callable[[Policy], Hints] | None = None,
     plain: bool = False,
     say: Say,
 ) -> pd.DataFrame:
     """Replay a history under every combination of policy values, each from a new account.
 
-    Predictions and calibrated probabilities stay those of the history; so do its features.
+    Predictions, calibrated probabilities and features stay those of the history.
 
     Parameters
     ----------
@@ -140,17 +138,15 @@ def sweep(
     start, stop : int
         Rows to trade, as for `hybridnb.replay.run.replay`.
     hints : callable, optional
-        `(policy, mode) -> Hints`, sent to the workers.
+        `policy -> Hints`, sent to the workers.
     plain : bool
         Without the compiler.
 
     Returns
     -------
     DataFrame
-        One row a combination in the order of `combinations`: the grid's keys; policy (id);
-        equity at the last close, fees and slippage in account units; sharpe (a year, NaN where
-        equity never changes); max_drawdown in [0, 1]; trades; sha256 of the whole replay. The
-        same for any number of processes.
+        One row a combination in the order of `combinations`, the same for any number of
+        processes: the grid's keys, the policy's id, `figures`.
 
     Raises
     ------
@@ -163,20 +159,18 @@ def sweep(
     """
     stop = len(tape.days) if stop is None else stop
     chosen = combinations(base, grid)
-    tasks = [Task(values, policy, mode, start, stop, plain) for values, policy in chosen]
+    tasks = [Task(values, policy, start, stop, plain) for values, policy in chosen]
     tape = writable(tape)
     with workers(tape, jobs=jobs, dask=dask) as pool:
         if not plain and not dask:  # or every process would compile for itself
             run = kernel(plain=False, say=say)
-            ready(run, tape, names, rules(base, mode, verdict_valid=False))
+            ready(run, tape, names, rules(base, MODE, verdict_valid=False))
         calls = (joblib.delayed(tried)(tape, names, hints, task) for task in tasks)
         outcomes = list(_gathered(pool, calls, tasks, say))
     return _frame(tasks, outcomes)
 
 
-def tried(
-    tape: Tape, names: Names, hints: Callable[[Policy, Mode], Hints] | None, task: Task
-) -> Outcome:
+def tried(tape: Tape, names: Names, hints: Callable[[Policy], Hints] | None, task: Task) -> Outcome:
     """Replay one combination; an error is its outcome, so that the others go on."""
     try:
         tape = writable(tape)
@@ -186,11 +180,11 @@ def tried(
         done = replay(
             tape,
             names,
-            rules(task.policy, task.mode, verdict_valid=False),
+            rules(task.policy, MODE, verdict_valid=False),
             cash=cash,
             start=task.start,
             stop=task.stop,
-            hints=None if hints is None else hints(task.policy, task.mode),
+            hints=None if hints is None else hints(task.policy),
             run=kernel(plain=task.plain, say=lambda text: None),
         )
         return Outcome(figures(done, cash=cash, start=task.start, stop=task.stop))
@@ -199,7 +193,11 @@ def tried(
 
 
 def figures(done: Replay, *, cash: int, start: int, stop: int) -> dict[str, Any]:
-    """What a replay of rows `start` to before `stop` came to: `FIGURES`, and its sha256."""
+    """What a replay of rows `start` to before `stop` came to.
+
+    Equity at the last close, fees and slippage in account units; sharpe a year, NaN where equity
+    never changes; max_drawdown in [0, 1]; trades; sha256 of all that happened.
+    """
     equity = np.concatenate([[cash], done.equity[start:stop]]) / SCALE
     fees, slippage = (int(done.fills[:, column].sum()) / SCALE for column in (7, 8))
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 
 import joblib
 
-from hybridnb.errors import Missing
+from hybridnb.errors import Missing, UsageError
 
 CONNECT = 10  # seconds that a scheduler has to answer, and then a worker to be there
 
@@ -45,6 +46,8 @@ def workers(shared: object, *, jobs: int, dask: str) -> Iterator[Workers]:
 
     Raises
     ------
+    UsageError
+        When the address is none.
     Missing
         When `distributed` isn't installed, nobody answers, or no worker is there.
     """
@@ -66,6 +69,10 @@ def _parallel(jobs: int) -> joblib.Parallel:
 
 @contextmanager
 def _client(address: str) -> Iterator[Any]:
+    if not re.fullmatch(r"[a-z]+://\S+:\d+", address):
+        raise UsageError(
+            f"{address!r} is no address of a scheduler", remedy="Write it as tcp://127.0.0.1:8786."
+        )
     try:
         from distributed import Client
     except ImportError:
@@ -75,7 +82,7 @@ def _client(address: str) -> Iterator[Any]:
         ) from None
     try:
         client: Any = Client(address, timeout=CONNECT, set_as_default=False)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise _silent(address, error) from None
     with client:
         try:

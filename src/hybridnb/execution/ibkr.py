@@ -76,7 +76,7 @@ class IbkrBroker:
             raise ParamsError("account", wanted, f"allowed: {', '.join(accounts)}")
         account = wanted or accounts[0]
         _, currency = cash_of(self._line.ib.accountValues(account), account)
-        self._book.catch_up()
+        self._book.begin(account)
         return account, currency
 
     def submit(self, orders: Sequence[Order]) -> list[Order]:
@@ -96,9 +96,7 @@ class IbkrBroker:
                 sent[len(answers)] = self._place(order, wire)
             answers.append(refused or order)
         book, trades = self._book, list(sent.values())
-        await self._line.until(
-            lambda: all(book.answered(trade) for trade in trades), messages=len(trades)
-        )
+        await self._line.until(lambda: all(book.answered(trade) for trade in trades))
         if any(book.said(trade)[0] or not live(trade) for trade in trades):
             await self._line.catch_up()  # why it was rejected may come after that it was
         views = book.views()
@@ -142,7 +140,8 @@ class IbkrBroker:
 
     async def _amend(self, orders: Sequence[Order]) -> list[Order]:
         views, trades = self._book.views(), self._book.trades()
-        new = [o for o in orders if o.client_id not in views]
+        refused_once = [i for i, view in views.items() if view.state is OrderState.REJECTED]
+        new = [o for o in orders if o.client_id not in views or o.client_id in refused_once]
         answers = []
         sent: list[tuple[Order, Trade, Wire]] = []
         for order in (o for o in orders if o.client_id in views):
@@ -152,7 +151,9 @@ class IbkrBroker:
                 continue
             if terms == (order.quantity, order.limit, order.stop):
                 continue
-            refused = self._untouchable(order, trade)
+            wrong = wrong_with(order, self._contracts.instruments.get(order.symbol))
+            refused = rejected(order, Refusal.INVALID, wrong) if wrong else None
+            refused = refused or self._foreign(order, trade)
             if refused is not None:
                 # A working order stays what it is when what was asked of it can't be done.
                 answers.append(_as(view, refused))
@@ -168,27 +169,22 @@ class IbkrBroker:
         answers += await self._amended(sent)
         return answers + (await self._submit(new) if new else [])
 
-    def _untouchable(self, order: Order, trade: Trade) -> Order | None:
-        wrong = wrong_with(order, self._contracts.instruments.get(order.symbol))
-        if wrong:
-            return rejected(order, Refusal.INVALID, wrong)
+    def _foreign(self, order: Order, trade: Trade) -> Order | None:
         owner = trade.order.clientId
-        if owner != self._line.settings.client_id or trade.order.orderId <= 0:
-            return rejected(order, Refusal.VENUE, f"the order belongs to API client {owner}")
-        return None
+        if owner == self._line.settings.client_id and trade.order.orderId > 0:
+            return None
+        return rejected(order, Refusal.VENUE, f"the order belongs to API client {owner}")
 
     async def _amended(self, sent: Sequence[tuple[Order, Trade, Wire]]) -> list[Order]:
         book = self._book
         await self._line.until(
             lambda: all(
                 same_terms(t, wire) or book.said(t)[0] or not live(t) for _, t, wire in sent
-            ),
-            messages=len(sent),
+            )
         )
         if any(book.said(trade)[0] for _, trade, _ in sent):
-            await (
-                self._line.open_trades()
-            )  # the library takes an order whose change failed for gone
+            # The library takes an order whose change failed for gone: hear what is open.
+            await self._line.open_trades()
         views, answers = book.views(), []
         for order, trade, wire in sent:
             view = views[order.client_id]
@@ -215,17 +211,16 @@ class IbkrBroker:
     async def _cancel(self, wanted: Sequence[str]) -> list[Order]:
         book, trades, before = self._book, self._book.trades(), self._book.views()
         mine = {i: trades[i] for i in wanted if i in trades and live(trades[i])}
-        refused = {i: r for i, t in mine.items() if (r := self._untouchable(before[i], t))}
+        refused = {i: r for i, t in mine.items() if (r := self._foreign(before[i], t))}
         sent = [trade for i, trade in mine.items() if i not in refused]
         for trade in sent:
             self._line.said.pop(trade.order.orderId, None)
             self._line.ib.cancelOrder(trade.order)
-        await self._line.until(
-            lambda: all(not live(t) or book.said(t)[0] for t in sent), messages=len(sent)
-        )
+        await self._line.until(lambda: all(not live(t) or book.said(t)[0] for t in sent))
         if any(book.said(trade)[0] not in (0, 202) for trade in sent):
-            await self._line.open_trades()  # the library takes an order that can't be cancelled
-            await self._line.executions()  # for gone, when it is filled
+            # The library takes an order that can't be cancelled for gone, also when it is filled.
+            await self._line.open_trades()
+            await self._line.executions()
         views = book.views()
         changed = [views[i] for i in mine if i not in refused and views[i] != book.told.get(i)]
         book.told |= {order.client_id: order for order in changed}

@@ -43,12 +43,15 @@ class Book:
         self.told: dict[str, Order] = {}
         self._told_fills: set[str] = set()
         self._void: dict[int, Trade] = {}
+        self._account = ""
 
     def trades(self) -> dict[str, Trade]:
         """The gateway's orders by our id; the last with an id, and a live one before any other."""
         found: dict[str, Trade] = {}
         for trade in self._line.ib.trades():
             if id(trade) in self._void and not acknowledged(trade):
+                continue
+            if trade.order.account not in ("", self._account):
                 continue
             client_id = client_id_of(trade.order.orderRef, trade.order.permId)
             if client_id not in found or found[client_id].isDone() or not trade.isDone():
@@ -63,7 +66,8 @@ class Book:
 
     def executions(self) -> tuple[dict[str, Execution], set[str]]:
         """Executions by id, the latest revision of each; ids that were corrected."""
-        return revisions(self._line.ib.fills())
+        fills = self._line.ib.fills()
+        return revisions(f for f in fills if f.execution.acctNumber == self._account)
 
     def views(self) -> dict[str, Order]:
         """Every order that the gateway knows, or knew when it was last asked, as it stands."""
@@ -127,8 +131,9 @@ class Book:
             for base, there in latest.items()
         )
 
-    def catch_up(self) -> None:
+    def begin(self, account: str) -> None:
         """Take what there is for told: what happened before us is in the statement."""
+        self._account = account
         self.told = self.views()
         self._told_fills = set(self.executions()[0])
 

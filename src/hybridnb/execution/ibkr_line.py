@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any, TypeVar
 
 from ib_async import IB, ExecutionFilter, Fill, Order, Position, StartupFetch, Stock, Trade
-from ib_async.client import Client
 from pydantic import Field
 
 from hybridnb.errors import BrokerDown
@@ -23,6 +22,8 @@ _FETCH = (
     | StartupFetch.ACCOUNT_UPDATES
     | StartupFetch.EXECUTIONS
 )
+# The gateway lost IB's servers, or found them again: orders and answers of the meantime are stale.
+_SEVERED, _RESTORED = frozenset({1100, 2110}), frozenset({1101, 1102})
 
 
 class IbkrSettings(Params):
@@ -59,6 +60,7 @@ class Line:
         library = logging.getLogger("ib_async")
         if not library.handlers:  # what it logs is for those who configure logging, not for stderr
             library.addHandler(logging.NullHandler())
+        self._turn = asyncio.Lock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="ibkr", daemon=True)
         self._thread.start()
@@ -103,11 +105,17 @@ class Line:
             ) from error
 
     async def _connected(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        async with self._turn:
+            return await self._in_turn(work)
+
+    async def _in_turn(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         try:
             try:
                 await self.catch_up()
             except OSError:  # it broke while nobody looked: nothing of ours was on its way
                 await self._connect()
+            if self._severed:
+                raise ConnectionError("the gateway is cut off from IB")
             return await work()
         except TimeoutError:
             self._drop()  # a gateway that doesn't answer a question isn't one to send orders to
@@ -115,11 +123,14 @@ class Line:
 
     async def _connect(self) -> None:
         self._drop()
-        self.words, self.said, self._moved = "", {}, asyncio.Event()
+        self.words, self.said, self._severed = "", {}, False
+        self._moved, self._held_back = asyncio.Event(), False
         self._ib = ib = IB()
         ib.updateEvent += self._wake
         ib.disconnectedEvent += self._wake
         ib.errorEvent += self._heard
+        ib.client.throttleStart += self._hold_back
+        ib.client.throttleEnd += self._go_on
         settings = self.settings
         try:
             await ib.connectAsync(
@@ -139,10 +150,20 @@ class Line:
     def _wake(self, *_: object) -> None:
         self._moved.set()
 
+    def _hold_back(self) -> None:
+        self._held_back = True
+
+    def _go_on(self) -> None:
+        self._held_back = False
+
     def _heard(self, about: int, code: int, words: str, _contract: object) -> None:
         if about != -1:  # an order's id: the library keeps no words of one it takes for done
             self.said[about] = (code, words)
-        elif not 2100 <= code < 2200:  # those say that data farms are well
+            return
+        self._severed = (self._severed or code in _SEVERED) and code not in _RESTORED
+        if code in _RESTORED:
+            self.words = ""
+        elif code in _SEVERED or not 2100 <= code < 2200:  # those say how data farms are
             self.words = f"error {code}: {words}"
 
     def _drop(self) -> None:
@@ -155,14 +176,10 @@ class Line:
             if ib.isConnected():
                 ib.disconnect()
 
-    async def until(self, done: Callable[[], bool], *, messages: int = 0) -> bool:
+    async def until(self, done: Callable[[], bool]) -> bool:
         """Wait for what the gateway tells; False when the time is over.
 
-        Parameters
-        ----------
-        done : callable
-        messages : int
-            How many were just sent: the library holds back what is above IB's limit a second.
+        The time begins anew while the library holds messages back, above IB's limit a second.
 
         Raises
         ------
@@ -170,21 +187,32 @@ class Line:
             When the connection breaks meanwhile.
         """
         loop = asyncio.get_running_loop()
-        end = loop.time() + self.settings.timeout_s + messages / Client.MaxRequests
+        end = loop.time() + self.settings.timeout_s
         while True:
             if self._ib is None or not self._ib.isConnected():
-                raise ConnectionError("the connection broke in mid-order")
+                raise ConnectionError("the connection broke before the answer came")
             if done():
                 return True
             self._moved.clear()
             try:
                 await asyncio.wait_for(self._moved.wait(), max(0.0, end - loop.time()))
             except TimeoutError:
-                return done()
+                if not self._held_back:
+                    return done()
+                end = loop.time() + self.settings.timeout_s
 
-    async def ask(self, question: Callable[[], Any]) -> Any:
+    async def ask(self, question: Callable[[], Awaitable[T]]) -> T:
         """The answer to a question that the gateway must answer."""
-        return await asyncio.wait_for(question(), self.settings.timeout_s)
+        answer = asyncio.ensure_future(question())
+        try:
+            if not await self.until(answer.done):
+                raise TimeoutError
+        except BaseException:
+            answer.cancel()
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # that the line broke was said once
+            raise
+        return answer.result()
 
     async def catch_up(self) -> None:
         """Everything sent to us before now has been taken in when this returns."""

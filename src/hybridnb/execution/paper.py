@@ -8,7 +8,7 @@ nothing fills. Bars that hold only a close are traded at that close.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from zlib import crc32
 
@@ -108,6 +108,10 @@ class PaperVenue:
     def _end(self, client_id: str, state: OrderState) -> Order:
         self._orders[client_id] = replace(self._orders[client_id], state=state)
         return self._orders[client_id]
+
+    def play(self, bars: Mapping[str, Bar], phase: str) -> Iterator[tuple[list[Order], list[Fill]]]:
+        """The same, as a venue that is listened to: one answer a phase."""
+        yield self.run(bars, phase)
 
     def run(self, bars: Mapping[str, Bar], phase: str) -> tuple[list[Order], list[Fill]]:
         """Let one phase of the bars happen.

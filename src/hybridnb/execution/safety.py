@@ -33,7 +33,6 @@ from hybridnb.domain import (
 from hybridnb.execution.lifecycle import refused
 from hybridnb.execution.sent import (
     Claim,
-    SafetyLimits,
     Sent,
     Twin,
     claim_of,
@@ -42,6 +41,7 @@ from hybridnb.execution.sent import (
     moment,
     sent_at,
 )
+from hybridnb.policy import SafetyLimits
 
 _PPM = 1_000_000  # shares become whole millionths, so that a limit is met exactly or not
 _NEEDS = {  # (limit price, stop price) that an order of each type has

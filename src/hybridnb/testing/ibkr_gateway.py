@@ -105,8 +105,7 @@ class Gateway(Market):
         return [number, name, "STK", "", "0.0", "", "", "", currency, name, name]
 
     def _executions(self, peer: Peer, fields: Sequence[str]) -> None:
-        told = [e for e in self.exchange.executions if e not in self._withheld]
-        for execution in told:
+        for execution in self.exchange.executions:
             self._tell(peer, execution, request=int(fields[2]))
         peer.send(frame(55, 1, fields[2]))
 
@@ -182,7 +181,8 @@ class Gateway(Market):
             peer.send(error(about, 10148, words + state))
         else:
             peer.send(tws.order_status(same[-1]), error(about, 202, "Order Canceled - reason:"))
-            self._release(peer, same[-1])
+        for order in same:
+            self._release(peer, order)
 
     def _cancel_all(self, peer: Peer, fields: Sequence[str]) -> None:
         for order in self.exchange.working:
