@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridnb.clamps import Room, clamp, entry_refusals, state_refusals
+from hybridnb.clamps import Room, clamp, penny_refusals, state_refusals
 from hybridnb.decide import INPUT, Account, decide
 from hybridnb.domain import Bucket, Mode, Refusal, TradingState
-from hybridnb.limits import BUCKETS, CODE, limits
+from hybridnb.limits import CODE, limits
 from hybridnb.policy import Policy, validated
 
 NAN, INF = float("nan"), float("inf")
@@ -95,15 +95,17 @@ def test_unknown_room_is_no_room() -> None:
         ({"price": 0.1, "adv": 0.0}, Refusal.PENNY_PRICE | Refusal.PENNY_ADV),
         ({"bucket": Bucket.CORE, "price": 0.1, "adv": NAN}, Refusal(0)),
         ({"bucket": Bucket.FNO, "price": 0.1, "adv": NAN}, Refusal(0)),
-        ({"bucket": Bucket.UNKNOWN}, Refusal.UNKNOWN_CLASS),
-        ({"bucket": Bucket.SIP}, Refusal.SIP_ONLY),
-        ({"listed_do_not_trade": True}, Refusal.DO_NOT_TRADE),
-        ({"stale": True}, Refusal.STALE_DATA),
-        ({"bad_quality": True}, Refusal.BAD_QUALITY),
     ],
 )
-def test_reasons_of_the_instrument(change: dict[str, Any], refused: Refusal) -> None:
-    assert entry_refusals(POLICY.clamps, **(CLEAR | change)) == refused
+def test_penny_names_need_price_and_traded_value(change: dict[str, Any], refused: Refusal) -> None:
+    case = CLEAR | change
+    found = penny_refusals(
+        POLICY.clamps,
+        bucket=np.array([CODE[case["bucket"]]]),
+        price=np.array([case["price"]]),
+        adv=np.array([case["adv"]]),
+    )
+    assert list(found) == [refused]
 
 
 @pytest.mark.parametrize(
@@ -153,16 +155,12 @@ def hostile(n: int, seed: int, oddity: float, policy: Policy, common: int) -> np
     rows["held"] = rng.choice([0.0] * 9 + [0.004, -0.004, 0.1], n) * rng.random(n)
     rows["risk"] = rng.choice([0.0] * 8 + [0.001] * 3 + [0.03], n)
     rows["bucket"] = rng.integers(0, 5, n)
-    for row in rows:
-        row["refused"] = common | entry_refusals(
-            policy.clamps,
-            bucket=BUCKETS[row["bucket"]],
-            price=float(row["price"]),
-            adv=float(rng.choice([0.0, NAN, 200_000.0, 1e9])),
-            listed_do_not_trade=bool(rng.random() < 0.1),
-            stale=bool(rng.random() < 0.1),
-            bad_quality=bool(rng.random() < 0.1),
-        )
+    adv = rng.choice([0.0, NAN, 200_000.0, 1e9], n)
+    rows["refused"] = common | penny_refusals(
+        policy.clamps, bucket=rows["bucket"], price=rows["price"], adv=adv
+    )
+    for code in (Refusal.DO_NOT_TRADE, Refusal.STALE_DATA, Refusal.BAD_QUALITY):
+        rows["refused"] |= np.where(rng.random(n) < 0.1, int(code), 0)
     return rows
 
 

@@ -95,7 +95,7 @@ def test_the_shipped_file_is_the_default_policy() -> None:
     ("values", "key", "value", "allowed"),
     [
         ({"bland": {}}, "bland", {}, "blend, clamps, costs, lists, mode, opening_cash, risk"),
-        ({"stops": {"trial": 2}}, "stops.trial", 2, "activation, atr_period, initial, target, tr"),
+        ({"stops": {"trial": 2}}, "stops.trial", 2, "activation, atr_period, initial"),
         ({"blend": {"weight_short": 1.5}}, "blend.weight_short", 1.5, "less than or equal to 1"),
         ({"blend": {"weight_short": -0.1}}, "blend.weight_short", -0.1, "greater than or equal"),
         ({"sizing": {"payoff": 0}}, "sizing.payoff", 0, "greater than 0"),
@@ -200,9 +200,9 @@ def test_the_id_is_that_of_the_values_and_no_more() -> None:
 
 def test_a_change_of_any_field_is_another_policy() -> None:
     ids = [Policy().id]
-    for section, key, _ in _leaves():
+    for section, key, kind in _leaves():
         at = getattr(Policy(), section) if section else Policy()
-        value = _another(key, getattr(at, key))
+        value = _another(key, kind, getattr(at, key))
         ids.append(validated(Policy, {section: {key: value}} if section else {key: value}).id)
     assert len(ids) == len(set(ids)) > 60
 
@@ -227,10 +227,10 @@ def _bare(annotation: Any) -> Any:
     return args[0] if typing.get_origin(annotation) is typing.Annotated else annotation
 
 
-def _another(key: str, value: Any) -> Any:
+def _another(key: str, kind: Any, value: Any) -> Any:
     """A value near the present one that the field allows."""
-    if key == "penalty_rule":
-        return "shrink"
+    if typing.get_origin(kind) is typing.Literal:
+        return next(word for word in typing.get_args(kind) if word != value)
     if isinstance(value, Enum):
         return Mode.LIVE
     if isinstance(value, bool):

@@ -36,6 +36,13 @@ class Score(NamedTuple):
     confidence: float
 
 
+def liquidity_scores(median_value: Floats, order_value: Floats) -> Floats:
+    """`liquidity_score` over columns."""
+    known = (order_value > 0.0) & (median_value >= 0.0)
+    share = median_value / np.where(known, 100.0 * order_value, 1.0)
+    return np.where(known, np.minimum(1.0, share), np.nan)
+
+
 class Weights(NamedTuple):
     """The limits that a blend reads, alone: a compiler keeps so few in registers."""
 

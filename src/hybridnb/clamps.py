@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hybridnb.domain import Bucket, Mode, Refusal, TradingState
 from hybridnb.limits import CODE
 from hybridnb.policy import Clamps
 
-FNO = CODE[Bucket.FNO]
+FNO, PENNY = CODE[Bucket.FNO], CODE[Bucket.PENNY]
 
 
 class Room(NamedTuple):
@@ -52,38 +55,22 @@ def _within(size: float, room: float) -> float:
     return room if room > 0.0 else 0.0
 
 
-def entry_refusals(
+def penny_refusals(
     clamps: Clamps,
     *,
-    bucket: Bucket,
-    price: float,
-    adv: float,
-    listed_do_not_trade: bool,
-    stale: bool,
-    bad_quality: bool,
-) -> int:
-    """Reasons of the instrument and its data why an entry is refused, as bits of `Refusal`.
+    bucket: NDArray[np.int64],
+    price: NDArray[np.float64],
+    adv: NDArray[np.float64],
+) -> NDArray[np.int64]:
+    """Why entries in penny names are refused, as bits of `Refusal`, shape (n,).
 
     `adv` is the 20-day mean traded value and `price` the last close, both in account units;
     NaN refuses a penny name.
     """
-    bits = 0
-    if bucket is Bucket.UNKNOWN:
-        bits |= Refusal.UNKNOWN_CLASS
-    if bucket is Bucket.SIP:
-        bits |= Refusal.SIP_ONLY
-    if listed_do_not_trade:
-        bits |= Refusal.DO_NOT_TRADE
-    if stale:
-        bits |= Refusal.STALE_DATA
-    if bad_quality:
-        bits |= Refusal.BAD_QUALITY
-    if bucket is Bucket.PENNY:
-        if not adv >= clamps.penny_adv:
-            bits |= Refusal.PENNY_ADV
-        if not price >= clamps.penny_price:
-            bits |= Refusal.PENNY_PRICE
-    return int(bits)
+    penny = bucket == PENNY
+    bits = np.where(penny & ~(adv >= clamps.penny_adv), int(Refusal.PENNY_ADV), 0)
+    bits |= np.where(penny & ~(price >= clamps.penny_price), int(Refusal.PENNY_PRICE), 0)
+    return bits
 
 
 def state_refusals(

@@ -93,7 +93,7 @@ def decide_into(
     risk = rows["risk"].copy()
     by_name = returns.T
     totals = totals_of(rows, held, risk, by_name, (0, returns.shape[0]))
-    order = np.argsort(-np.abs(out["score"][acting] - 0.5), kind="mergesort")
+    order = by_conviction(out["score"][acting])
     for rank in range(len(order)):
         i = acting[order[rank]]
         row, dec = rows[i], out[i]
@@ -107,6 +107,34 @@ def decide_into(
             own = max(risk[i], stop_risk(lim, row, abs(target)))
             grow(totals, row, by_name[i], target - held[i], own - risk[i])
             held[i], risk[i] = target, own
+
+
+def by_conviction(score: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Positions by descending `abs(score − 0.5)`, equals as they come; shape (n,)."""
+    return np.argsort(-np.abs(score - 0.5), kind="mergesort")
+
+
+def _by_conviction_loop(score: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Merge sort from the bottom up."""
+    n, width = len(score), 1
+    order, other = np.empty(n, np.int64), np.empty(n, np.int64)
+    for i in range(n):
+        order[i] = i
+    while width < n:
+        for left in range(0, n, 2 * width):
+            middle, right = min(left + width, n), min(left + 2 * width, n)
+            i, k = left, middle
+            for at in range(left, right):
+                first = k >= right
+                if i < middle and k < right:
+                    first = abs(score[order[i]] - 0.5) >= abs(score[order[k]] - 0.5)
+                other[at] = order[i] if first else order[k]
+                i, k = (i + 1, k) if first else (i, k + 1)
+        order, other, width = other, order, 2 * width
+    return order
+
+
+loop_form(by_conviction, _by_conviction_loop)
 
 
 def decide_one(

@@ -77,7 +77,9 @@ def totals_of(
     margin = np.where(code == FNO, size * rows["margin_rate"][some], 0.0)
     sums = [np.cumsum(each)[-1] if len(some) else 0.0 for each in (size, margin, risk[some])]
     moves = held[some, None] * np.ascontiguousarray(returns[some, window[0] : window[1]])
-    return Totals(np.bincount(code, size, _BUCKETS), np.array(sums), moves.sum(axis=0))
+    # Of nothing, bincount gives integers, whatever the weights: they couldn't take up shares.
+    bucket = np.bincount(code, size, _BUCKETS).astype(np.float64)
+    return Totals(bucket, np.array(sums), moves.sum(axis=0))
 
 
 def _totals_loop(
@@ -89,8 +91,9 @@ def _totals_loop(
 ) -> Totals:
     first, stop = window
     totals = Totals(np.zeros(_BUCKETS), np.zeros(3), np.zeros(stop - first))
-    for j in np.flatnonzero(held):
-        grow(totals, rows[j], returns[j, first:stop], held[j], risk[j])
+    for j in range(len(held)):
+        if held[j] != 0.0:
+            grow(totals, rows[j], returns[j, first:stop], held[j], risk[j])
     return totals
 
 
@@ -225,7 +228,7 @@ def _own_refusals(lim: Limits, row: Any, dec: Any) -> int:
         bits |= _NO_SHORTS
     known = row["price"] > 0.0 and row["atr"] > 0.0 and row["annual_volatility"] >= 0.0
     total = row["price"] + row["atr"] + row["annual_volatility"] + row["held"] + row["risk"]
-    if not (known and np.isfinite(total)):
+    if not (known and abs(total) < np.inf):
         bits |= _NOT_FINITE
     if dec["confidence"] < lim.confidence_threshold:
         bits |= _LOW

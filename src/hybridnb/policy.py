@@ -106,6 +106,9 @@ class Stops(Params):
     trailing: Positive = Field(1.2, description="trailing stop, ATR from the best price")
     activation: Positive = Field(1.0, description="profit in ATR that starts the trailing")
     target: Positive = Field(2.5, description="take profit, ATR from the entry")
+    oco: Literal[
+        "FIRST_TRIGGERED_WINS", "BOTH_MUST_TRIGGER", "PREFER_LIMIT", "ALLOW_PARTIAL_THEN_CANCEL"
+    ] = Field("FIRST_TRIGGERED_WINS", description="how stop and target bear on each other")
 
 
 class Risk(Params):

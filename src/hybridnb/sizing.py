@@ -16,6 +16,7 @@ from hybridnb.limits import Limits, loop_form
 
 MIN_TAIL_ROWS = 60  # sessions of joint history below which a tail figure is unknown
 TAIL_SHARE = 0.05  # VaR95 and its expected shortfall
+_SURELY = 1.0 - 1e-9  # below a limit by more than any rounding
 
 
 class Capped(NamedTuple):
@@ -121,6 +122,52 @@ def _tail_risk_loop(
 
 
 loop_form(tail_risk_with, _tail_risk_loop)
+
+
+def tail_within(
+    book: NDArray[np.float64],
+    more: float,
+    returns: NDArray[np.float64],
+    var_limit: float,
+    es_limit: float,
+) -> bool:
+    """Whether the figures of `tail_risk_with` surely lie within limits, found without sorting.
+
+    VaR does if fewer returns than its rank lie beyond the limit. ES is at most `c` and the mean
+    of what the losses are beyond c, for any c (Rockafellar & Uryasev 2000); here c is the limit
+    of VaR. False where a return isn't finite and where the bound doesn't tell.
+    """
+    after = book + more * returns
+    total = float(after.sum())
+    beyond = after[after < -var_limit]
+    rank = int(np.ceil(TAIL_SHARE * len(after)))
+    if len(after) < MIN_TAIL_ROWS or not abs(total) < np.inf or len(beyond) >= rank:
+        return False
+    excess = float((-beyond - var_limit).sum())
+    return var_limit + excess / rank <= es_limit * _SURELY
+
+
+def _tail_within_loop(
+    book: NDArray[np.float64],
+    more: float,
+    returns: NDArray[np.float64],
+    var_limit: float,
+    es_limit: float,
+) -> bool:
+    excess, beyond, known = 0.0, 0, 0
+    rank = int(np.ceil(TAIL_SHARE * len(book)))
+    for t in range(len(book)):
+        value = book[t] + more * returns[t]
+        known += abs(value) < np.inf
+        if value < -var_limit:
+            beyond += 1
+            excess += -value - var_limit
+    if len(book) < MIN_TAIL_ROWS or known < len(book) or beyond >= rank:
+        return False
+    return var_limit + excess / rank <= es_limit * _SURELY
+
+
+loop_form(tail_within, _tail_within_loop)
 
 
 def scale_size(

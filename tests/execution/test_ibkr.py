@@ -288,7 +288,7 @@ class TestConnection:
         (peer,) = bench.gateway.peers
         peer.send(tws.error(-1, code, "Connectivity has been lost"))
         for call in (bench.broker.poll, lambda: bench.broker.submit([bench.far()])):
-            with pytest.raises(BrokerDown, match="cut off from IB.*has been lost"):
+            with pytest.raises(BrokerDown, match=r"cut off from IB.*has been lost"):
                 call()
         assert not bench.gateway.exchange.orders
         peer.send(tws.error(-1, 1102, "Connectivity has been restored"))
@@ -458,6 +458,31 @@ class TestOrders:
         assert other.cancel([theirs.client_id])[0].state is OrderState.CANCELLED
         assert bench.broker.statement().orders == ()
         other.close()
+
+    def test_the_words_of_a_reject_may_come_after_it(self, bench: IbkrBench) -> None:
+        (peer,) = bench.gateway.peers
+        send, waiting = peer.send, []
+
+        def slow(*messages: bytes) -> None:
+            words = [m for m in messages if b"\x00201\x00" in m]
+            send(*waiting, *(m for m in messages if m not in words))
+            waiting[:] = words
+
+        peer.send = slow
+        bench.fault("reject")
+        assert "the venue says no" in bench.broker.submit([bench.far()])[0].note
+
+    def test_an_id_that_only_executions_remember(self, bench: IbkrBench) -> None:
+        buy(bench)
+        bench.gateway._completed = lambda peer, _: peer.send(tws.frame(102))
+        bench.broker = bench.restart()
+        assert bench.broker.submit([order(bench, 1)])[0].refusals == ("DUPLICATE",)
+
+    def test_an_id_that_another_client_placed(self, bench: IbkrBench) -> None:
+        bench.broker.submit([bench.far()])
+        second = broker(bench.port, client_id=2)
+        assert second.submit([bench.far()])[0].refusals == ("DUPLICATE",)
+        second.close()
 
     def test_another_account_is_not_ours(self, bench: IbkrBench) -> None:
         bench.broker.submit([bench.far()])

@@ -31,7 +31,7 @@ from hybridnb.errors import ParamsError, UsageError
 from hybridnb.execution.lifecycle import Report, advance
 from hybridnb.execution.safety import Facts, Standing, check, protective
 from hybridnb.execution.sent import Sent, claim_of, enabled, executed, observe
-from hybridnb.policy import validated
+from hybridnb.policy import SafetyLimits, validated
 
 LAST = 100 * SCALE
 LIMITS = SafetyLimits()

@@ -25,7 +25,7 @@ from hybridnb.policy import Costs, Policy, Sizing
 SESSIONS = 120
 ATR = 0.02  # of the price: the stop lies 3.6 %, the target 5 % from the entry
 COOL = Sizing(heat_limit=1e9)  # the risk to the stop takes nothing off a size
-COSTLY = Policy(sizing=COOL)
+COSTLY = Policy(sizing=COOL, costs=Costs(latency="none"))
 FREE = Policy(
     sizing=COOL,
     costs=Costs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,9 @@ class Past:
     def replay(self, **given: Any) -> Replay:
         """Trade it all, or as given."""
         asked = {"cash": self.cash, "start": self.start} | given
+        tape = replace(self.tape, rl=self.tape.rl.copy())  # a replay's views are written into it
         with np.errstate(all="ignore"):  # unknown figures are meant
-            return replay(self.tape, self.names, self.rules, **asked)
+            return replay(tape, self.names, self.rules, **asked)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,22 +17,30 @@ from hybridnb.app.panel import Day
 from hybridnb.app.records import Recorder
 from hybridnb.app.state import State
 from hybridnb.book import Closing, apply_fill, equity
-from hybridnb.domain import SCALE, Fill, Leg, Order, Trade
+from hybridnb.decide import decide
+from hybridnb.domain import SCALE, Fill, Leg, Order, Position, Trade
+from hybridnb.entries import Account
 from hybridnb.execution import orders as make
 from hybridnb.execution.brackets import legs, unprotected
+from hybridnb.execution.oco import OcoRule
 from hybridnb.execution.paper import CLOSE, END, OPEN, PaperVenue
 from hybridnb.execution.wire import Wire
+from hybridnb.limits import Limits
 from hybridnb.policy import Policy
 from hybridnb.risk import Closed, marked
 from hybridnb.stops import protect, stop_rule, trail
 
 SWEEP_ROOM = 0.01  # share of a unit's price kept for slippage and commission
 Hints = Callable[[Day, State], NDArray[np.float64]]
+Decide = Callable[[Limits, Account, NDArray[Any], NDArray[np.float64]], NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What doesn't change inside a session: policy, models' stamps, the hint, the verdict."""
+    """What doesn't change inside a session: policy, models' stamps, the hint, the verdict.
+
+    `decide` is `hybridnb.decide.decide` or its compiled twin.
+    """
 
     book: str
     policy: Policy
@@ -40,6 +49,7 @@ class Setup:
     hints: Hints
     verdict_valid: bool = False
     entries: bool = True
+    decide: Decide = decide
 
 
 class Desk:
@@ -55,7 +65,7 @@ class Desk:
     ) -> None:
         self.day, self.setup, self.record = day, setup, record
         self.state = state
-        self._rule = stop_rule(setup.policy.stops)
+        self._rule, self._oco = stop_rule(setup.policy.stops), OcoRule(setup.policy.stops.oco)
         self.venue = venue or _paper(state, day, setup)
         self.closed: list[Closed] = []
         self.opening_equity = 0
@@ -75,7 +85,7 @@ class Desk:
     def _book(self, fill: Fill) -> None:
         closing = self.applied(fill)
         self.record.fill(fill)
-        for order in self._protected(fill.symbol):
+        for order in self._protected(fill):
             self.record.order(order)
         if closing is not None:
             self.closed_trade(fill, closing)
@@ -85,9 +95,7 @@ class Desk:
         day = self.day
         instrument = day.instruments[fill.symbol]
         held = self.state.book.positions.get(fill.symbol)
-        atr = (
-            float(day.columns["atr"][day.symbols.index(fill.symbol)]) if held is None else held.atr
-        )
+        atr = float(day.columns["atr"][day.place[fill.symbol]]) if held is None else held.atr
         book, closing = apply_fill(
             self.state.book,
             fill,
@@ -103,13 +111,25 @@ class Desk:
         self.state = replace(self.state, book=book)
         return closing
 
-    def _protected(self, symbol: str) -> list[Order]:
+    def _protected(self, fill: Fill) -> list[Order]:
         """Legs of a position's full size; without one, nothing of the symbol left at work."""
-        position = self.state.book.positions.get(symbol)
-        if position is not None:
+        position = self.state.book.positions.get(fill.symbol)
+        mine = [o for o in self.venue.working if o.symbol == fill.symbol]
+        if position is None:
+            return self.venue.cancel([o.client_id for o in mine if o.leg.reduces])
+        if self._oco is not OcoRule.ALLOW_PARTIAL_THEN_CANCEL or fill.leg is Leg.ENTRY:
             return self.venue.amend(legs(position))
-        rest = [o for o in self.venue.working if o.symbol == symbol and o.leg.reduces]
-        return self.venue.cancel([o.client_id for o in rest])
+        ended = []
+        if fill.leg in (Leg.STOP, Leg.TARGET):
+            ended = self.venue.cancel([o.client_id for o in mine if o.leg is Leg.TARGET])
+        return ended + self.venue.amend(self._standing_legs(position))
+
+    def _standing_legs(self, position: Position) -> tuple[Order, ...]:
+        """Both legs, or the stop alone where a partial fill has cancelled the target."""
+        stop, target = legs(position)
+        left = any(o.client_id == target.client_id for o in self.venue.working)
+        alone = self._oco is OcoRule.ALLOW_PARTIAL_THEN_CANCEL and not left
+        return (stop,) if alone else (stop, target)
 
     def closed_trade(self, fill: Fill, closing: Closing) -> None:
         """Record what a reducing fill realised."""
@@ -158,11 +178,15 @@ class Desk:
         return value
 
     def _day_pnl(self, at: str) -> tuple[int, float | None]:
-        bars = self.day.bars
-        prices = dict(self.day.last)
-        prices |= {s: b.open if at == OPEN else b.close for s, b in bars.items()}
+        bars, last, sip = self.day.bars, self.day.last, self.setup.policy.sip.symbol
+        prices = {}
+        for s in (*self.state.book.positions, sip):
+            bar = bars.get(s)
+            known = last.get(s) if bar is None else bar.open if at == OPEN else bar.close
+            if known is not None:
+                prices[s] = known
         try:
-            value = equity(self.state.book, prices, prices.get(self.setup.policy.sip.symbol))
+            value = equity(self.state.book, prices, prices.get(sip))
         except KeyError:
             return self.opening_equity, None
         return value, (value - self.opening_equity) / self.opening_equity
@@ -198,7 +222,7 @@ class Desk:
             tick = self.day.instruments[symbol].tick
             moved = trail(positions[symbol], self._rule, high=bar.high, low=bar.low, tick=tick)
             positions[symbol] = moved
-            for order in self.venue.amend(legs(moved)):
+            for order in self.venue.amend(self._standing_legs(moved)):
                 self.record.order(order)
         self.state = replace(self.state, book=replace(self.state.book, positions=positions))
         for symbol, units in unprotected(positions, self.venue.working).items():
@@ -207,6 +231,11 @@ class Desk:
 
     def sweep(self) -> None:
         """Accrue the SIP's share of the day's realised profit; buy whole units when affordable."""
+        self.accrue()
+        self.spend()
+
+    def accrue(self) -> None:
+        """Set the share of a good day's profit apart."""
         sip = self.setup.policy.sip
         profit = sum(trade.pnl for trade in self.closed)
         if profit >= sip.min_profit * SCALE:
@@ -214,6 +243,10 @@ class Desk:
             book = self.state.book
             self.state = replace(self.state, book=replace(book, sip_carry=book.sip_carry + accrued))
             self.record.sip(accrued, self.state.book.sip_carry)
+
+    def spend(self) -> None:
+        """Buy whole units for what was set apart."""
+        sip = self.setup.policy.sip
         bar = self.day.bars.get(sip.symbol)
         if bar is None or self.state.book.sip_carry <= 0:
             return
@@ -229,6 +262,7 @@ class Desk:
 
 
 def _paper(state: State, day: Day, setup: Setup) -> PaperVenue:
-    venue = PaperVenue(setup.policy.costs, day.instruments, state.working)
-    venue.liquidity = day.liquidity()
+    oco = OcoRule(setup.policy.stops.oco)
+    venue = PaperVenue(setup.policy.costs, day.instruments, state.working, oco=oco)
+    venue.liquidity = day.liquidity
     return venue

@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridnb.app.desk import Setup
-from hybridnb.app.panel import Day
+from hybridnb.app.panel import Day, Traits
 from hybridnb.app.state import State
-from hybridnb.blender import liquidity_score, sigmoid
-from hybridnb.clamps import entry_refusals, state_refusals
+from hybridnb.blender import liquidity_scores, sigmoid
+from hybridnb.clamps import penny_refusals, state_refusals
 from hybridnb.decide import INPUT
-from hybridnb.domain import SCALE, Instrument, Mode, Refusal
+from hybridnb.domain import SCALE, Bucket, Mode, Refusal
 from hybridnb.entries import Account
 from hybridnb.limits import CODE, Limits
+from hybridnb.risk import ALL
 
 
 def account(day: Day, setup: Setup, opening_equity: int) -> Account:
@@ -36,57 +37,55 @@ def inputs(state: State, day: Day, setup: Setup, lim: Limits, *, equity_units: i
     rows["volatility_z"] = day.facts.get("volatility_zscore", np.nan)
     rows["correlation"] = day.facts.get("correlation", np.nan)
     rows["correlation_floor"] = day.facts.get("correlation_floor", np.nan)
-    rows["rl"] = [sigmoid(float(h)) for h in setup.hints(day, state)]
+    rows["rl"] = [sigmoid(h) for h in setup.hints(day, state).tolist()]
     rows["posture"] = 1.0
-    common = state_refusals(
-        mode=state.risk.mode,
-        state=state.risk.state,
-        killed=state.risk.killed,
-        quarantined=state.risk.quarantined,
-        brake=state.risk.brake,
-        verdict_valid=setup.verdict_valid,
-    )
-    for i, symbol in enumerate(day.symbols):
-        instrument = day.instruments[symbol]
-        code = CODE[instrument.bucket]
-        position = state.book.positions.get(symbol)
-        if position is not None:
-            exposure = instrument.delta * position.quantity * position.multiplier
-            risk = abs(position.quantity) * position.multiplier
-            risk *= abs(day.last[symbol] - position.stop)
-            rows["held"][i] = exposure * day.last[symbol] / equity_units
-            rows["risk"][i] = risk / equity_units
-        rows["bucket"][i] = code
-        rows["margin_rate"][i] = instrument.margin_rate
-        rows["liquidity"][i] = liquidity_score(
-            float(day.columns["median_value"][i]), lim.name[code] * equity_units / SCALE
-        )
-        locked = Refusal.LOCKED if state.risk.locked(symbol) else 0
-        rows["refused"][i] = (
-            common
-            | locked
-            | (Refusal.HALTED if day.halted[i] else 0)
-            | own_refusals(instrument, currency=day.currency, mode=state.risk.mode)
-            | entry_refusals(
-                setup.policy.clamps,
-                bucket=instrument.bucket,
-                price=float(rows["price"][i]),
-                adv=float(day.columns["adv"][i]),
-                listed_do_not_trade=symbol in setup.policy.lists.do_not_trade,
-                stale=bool(day.stale[i]),
-                bad_quality=symbol in day.excluded,
-            )
-        )
+    rows["bucket"], rows["margin_rate"] = day.traits.bucket, day.traits.margin_rate
+    order_value = np.array(lim.name)[day.traits.bucket] * equity_units / SCALE
+    rows["liquidity"] = liquidity_scores(day.columns["median_value"], order_value)
+    for symbol, position in state.book.positions.items():
+        i = day.place[symbol]
+        exposure = day.instruments[symbol].delta * position.quantity * position.multiplier
+        risk = abs(position.quantity) * position.multiplier
+        risk *= abs(day.last[symbol] - position.stop)
+        rows["held"][i] = exposure * day.last[symbol] / equity_units
+        rows["risk"][i] = risk / equity_units
+    rows["refused"] = _refusals(state, day, setup)
     return rows
 
 
-def own_refusals(instrument: Instrument, *, currency: str, mode: Mode) -> int:
-    """What refuses entries of this instrument whatever its price and its book."""
-    bits = 0
-    if instrument.currency != currency:
-        bits |= Refusal.CURRENCY
-    # A contract on something else: its exposure isn't its quantity times its price.
-    derivative = instrument.multiplier != 1 or abs(instrument.delta) != 1.0
-    if mode is Mode.LIVE_MICRO and derivative:
-        bits |= Refusal.MODE_EXCLUDED
-    return int(bits)
+def _refusals(state: State, day: Day, setup: Setup) -> NDArray[np.int64]:
+    """Bits of `Refusal` of each symbol's entry that its size has no part in."""
+    risk, clamps = state.risk, setup.policy.clamps
+    bits = fixed_refusals(day.traits, risk.mode)
+    bits |= state_refusals(
+        mode=risk.mode,
+        state=risk.state,
+        killed=risk.killed,
+        quarantined=risk.quarantined,
+        brake=risk.brake,
+        verdict_valid=setup.verdict_valid,
+    )
+    bits |= penny_refusals(
+        clamps, bucket=day.traits.bucket, price=day.columns["close"], adv=day.columns["adv"]
+    )
+    bits |= np.where(day.stale, int(Refusal.STALE_DATA), 0)
+    bits |= np.where(day.halted, int(Refusal.HALTED), 0)
+    for symbol in setup.policy.lists.do_not_trade & day.place.keys():
+        bits[day.place[symbol]] |= int(Refusal.DO_NOT_TRADE)
+    for lock in risk.locks:
+        if lock.until >= risk.ordinal:
+            one = day.place.get(lock.symbol, len(bits))
+            bits[slice(None) if lock.symbol == ALL else slice(one, one + 1)] |= int(Refusal.LOCKED)
+    return bits
+
+
+def fixed_refusals(traits: Traits, mode: Mode) -> NDArray[np.int64]:
+    """What refuses entries of instruments whatever their prices and the book, shape (n,)."""
+    sip, unknown = CODE[Bucket.SIP], CODE[Bucket.UNKNOWN]
+    bits = np.where(traits.currency, int(Refusal.CURRENCY), 0)
+    bits |= np.where(traits.excluded, int(Refusal.BAD_QUALITY), 0)
+    bits |= np.where(traits.bucket == sip, int(Refusal.SIP_ONLY), 0)
+    bits |= np.where(traits.bucket == unknown, int(Refusal.UNKNOWN_CLASS), 0)
+    if mode is Mode.LIVE_MICRO:
+        bits |= np.where(traits.derivative, int(Refusal.MODE_EXCLUDED), 0)
+    return bits

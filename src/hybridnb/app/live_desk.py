@@ -1,140 +1,83 @@
-"""A desk whose venue is a broker: checks before every order, marks and operators in between."""
+"""A live session in progress: marks, operators and guards between what the broker tells."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from hybridnb.app.desk import Desk, Setup
+from hybridnb.app.broker_desk import BrokerDesk, Floor
+from hybridnb.app.desk import Setup
 from hybridnb.app.panel import Day
 from hybridnb.app.records import Recorder
 from hybridnb.app.state import State
-from hybridnb.domain import Bar, Order, TradingState
+from hybridnb.domain import Leg, Order, OrderState, OrderType, TradingState
+from hybridnb.execution.brackets import legs
 from hybridnb.execution.paper import OPEN
-from hybridnb.execution.safety import Facts, Standing, check
-from hybridnb.execution.sent import Sent, executed, observe
-from hybridnb.execution.wire import Wire
-from hybridnb.ports import Broker
+from hybridnb.execution.reconcile import uncovered
+from hybridnb.execution.sent import observe
+from hybridnb.risk import marked
+from hybridnb.stops import trail
+
+__all__ = ["Floor", "LiveDesk"]
 
 LIVE = "live"  # a mark between the open and the close
+MOVE = 0.001  # change of the day's P&L, share of equity, that is worth a row
+TRIES = 2  # times a stop is asked for before its position is given up
 
 
-@dataclass(frozen=True, slots=True)
-class Floor:
-    """What a live session gets from outside: the broker, and time.
-
-    Attributes
-    ----------
-    broker : Broker
-    pace : callable
-        `(phase) -> iterator`: yields when it is time to listen, ends with the phase.
-    clock : callable
-        Seconds.
-    bars : callable
-        The session's bars so far by symbol; empty until the feed has them.
-    prices : callable
-        Last prices by symbol, in 1/10,000; empty where nobody tells.
-    actions : callable
-        What operators asked for since the last call.
-    """
-
-    broker: Broker
-    pace: Callable[[str], Iterator[None]]
-    clock: Callable[[], float]
-    bars: Callable[[], Mapping[str, Bar]] = dict
-    prices: Callable[[], Mapping[str, int]] = dict
-    actions: Callable[[], Sequence[Mapping[str, Any]]] = tuple
-
-
-class LiveDesk(Desk):
-    """A desk whose venue is a broker."""
-
-    venue: Wire
+class LiveDesk(BrokerDesk):
+    """A desk whose venue is a broker, and what it does while the session lasts."""
 
     def __init__(
         self, state: State, day: Day, setup: Setup, record: Recorder, *, floor: Floor
     ) -> None:
-        self.floor, self.sent = floor, Sent()
-        wire = Wire(floor.broker, check=self._checked, journal=self._journal, pace=floor.pace)
-        wire.remember(state.working)
-        super().__init__(state, day, setup, record, wire)
+        self._prices: Mapping[str, int] = {}
+        self._pnl = 0.0  # of the last mark that was recorded
+        self._tries: dict[str, int] = {}
+        super().__init__(state, day, setup, record, floor=floor)
 
-    def _journal(self, orders: Sequence[Order]) -> None:
-        for order in orders:
-            self.record.order(order)
-        self.record.commit()
-
-    def _checked(self, orders: Sequence[Order], amend: bool) -> list[Order]:
-        self.sent, out = check(
-            self.sent,
-            self.setup.policy.safety,
-            orders,
-            at=self.floor.clock(),
-            facts=self._facts(orders),
-            standing=self._standing(),
-            amend=amend,
-        )
-        return out
-
-    def _facts(self, orders: Sequence[Order]) -> dict[str, Facts]:
-        day, now = self.day, self.floor.prices()
-        liquidity = day.liquidity()
-        held = self.state.book.positions
-        return {
-            o.symbol: Facts(
-                day.instruments[o.symbol],
-                now.get(o.symbol, day.last.get(o.symbol)),
-                reference=day.last.get(o.symbol),
-                adv_units=liquidity[o.symbol].adv_units if o.symbol in liquidity else None,
-                held=held[o.symbol].quantity if o.symbol in held else 0,
-            )
-            for o in orders
-            if o.symbol in day.instruments
-        }
-
-    def _standing(self) -> Standing:
-        book, risk = self.state.book, self.state.risk
-        value = self.opening_equity or book.cash
-        gross = sum(
-            abs(p.quantity) * p.multiplier * self.day.last.get(s, p.best)
-            for s, p in book.positions.items()
-        )
-        lists = self.setup.policy.lists
-        return Standing(
-            equity=value,
-            exposure=gross,
-            available=max(book.cash, 0),
-            state=risk.state,
-            killed=risk.killed,
-            restricted=lists.do_not_trade,
-        )
+    def fills(self, phase: str) -> None:
+        for changed, fills in self.venue.play(self.day.bars, phase):
+            self.record_all(changed)
+            self.take(fills)
+            self.heard()
+        self.day = replace(self.day, bars=self.floor.bars() or self.day.bars)
 
     def heard(self) -> None:
-        """After each time of listening: mark, and do what operators asked for."""
+        """After each time of listening: mark, do what operators asked for, guard positions."""
         self.sent = observe(self.sent, self.venue.orders.values())
-        self.sent = executed(
-            self.sent,
-            self.setup.policy.safety,
-            list(self.venue.booked.values())[-self.setup.policy.safety.repeat_fills :],
-            at=self.floor.clock(),
-        )
-        if self.floor.prices():
+        self.recosted()
+        prices = self.floor.prices()
+        if prices and prices != self._prices:
+            self._prices = dict(prices)
             self.mark(LIVE)
         for action in self.floor.actions():
             self.obey(action)
-        self.record.commit()
+        self.guard()
+        self.commit()
+
+    def mark(self, at: str) -> int:
+        """As every mark; between the open and the close only what matters is recorded."""
+        if at == LIVE:
+            value, pnl = self._day_pnl(at)
+            risk, _ = marked(self.state.risk, self.setup.policy.risk, pnl, at=self.day.session)
+            moved = abs((pnl or 0.0) - self._pnl)
+            if risk == self.state.risk and moved < MOVE:
+                return value
+            self._pnl = pnl or 0.0
+        return super().mark(at)
 
     def obey(self, action: Mapping[str, Any]) -> None:
-        """Do what an operator asked for, and record it."""
+        """Do what an operator asked for, and record it before."""
         self.record.add("operator", **action)
         what = action["action"]
-        if what == "cancel-all":
-            wanted = action.get("symbol")
-            ids = [o.client_id for o in self.venue.working if wanted in (None, "", o.symbol)]
-            for order in self.venue.cancel(ids):
-                self.record.order(order)
         self.stand(what)
+        self.commit()
+        if what == "cancel-all":
+            wanted = action.get("symbol") or None
+            mine = [o for o in self.venue.working if wanted in (None, o.symbol)]
+            self.record_all(self.venue.cancel([o.client_id for o in mine]))
 
     def stand(self, action: str) -> None:
         """The trading state an operator's action leaves; no action takes it back by itself."""
@@ -145,9 +88,84 @@ class LiveDesk(Desk):
         if state is not None and not (risk.killed and state is TradingState.ACTIVE):
             self.state = replace(self.state, risk=replace(risk, state=state))
 
-    def fills(self, phase: str) -> None:
-        super().fills(phase)
-        self.day = replace(self.day, bars=self.floor.bars() or self.day.bars)
+    def guard(self) -> None:
+        """What must hold after everything that is heard.
+
+        With the kill switch latched nothing is held; in any state but ACTIVE no entry works; a
+        target that can't rest at the venue is closed at the market when it is touched; every
+        position has its live stop of full size.
+        """
+        if self.state.risk.state is not TradingState.ACTIVE:
+            self._withdraw_entries()
+        if self.state.risk.killed:
+            self.flatten(sorted(self.state.book.positions))
+        if not self.venue.both_legs:
+            self.submit(self._touched())
+        self.mend()
+
+    def _touched(self) -> list[Order]:
+        """Market orders for the positions whose target the price has reached."""
+        now, leaving = self.floor.prices(), self.leaving()
+        orders = []
+        for symbol, position in sorted(self.state.book.positions.items()):
+            side = 1 if position.quantity > 0 else -1
+            price = now.get(symbol)
+            if price is None or symbol in leaving or (price - position.target) * side < 0:
+                continue
+            _, target = legs(position)
+            orders.append(replace(target, type=OrderType.MARKET, limit=None))
+        return orders
+
+    def leaving(self) -> set[str]:
+        mine = (o for o in self.venue.working if o.leg is Leg.TARGET)
+        return super().leaving() | {o.symbol for o in mine if o.type is OrderType.MARKET}
+
+    def mend(self) -> None:
+        """Give every position its live stop of full size; take away legs without a position.
+
+        What the venue is in doubt about is left alone until it is known. A position whose stop
+        can't be had is alerted and flattened.
+        """
+        positions = self.state.book.positions
+        working = self.venue.working
+        protective = [o for o in working if o.leg in (Leg.STOP, Leg.TARGET)]
+        doubtful = {o.symbol for o in protective if o.state is OrderState.UNKNOWN}
+        stray = [o for o in protective if o.symbol not in {*positions, *doubtful}]
+        if stray:
+            self.record_all(self.venue.cancel([o.client_id for o in stray]))
+        for symbol in sorted(uncovered(positions, working) - doubtful):
+            self.record_all(self.venue.amend(legs(positions[symbol])))
+        bare = uncovered(positions, self.venue.working)
+        bare -= {o.symbol for o in self.venue.working if o.state is OrderState.UNKNOWN}
+        self._tries = {s: self._tries.get(s, 0) + 1 for s in bare}
+        lost = [s for s in sorted(bare) if self._tries[s] >= TRIES]
+        for symbol in lost:
+            if self._tries[symbol] == TRIES:
+                self.record.alert(f"{symbol} without a stop of its size—flattening")
+        self.flatten(lost)
+
+    # The end of the day.
+
+    def trail(self) -> None:
+        """After the range, move the stops of what is still open, and see that they hold."""
+        positions = dict(self.state.book.positions)
+        for symbol, position in positions.items():
+            bar = self.day.bars.get(symbol)
+            if bar is not None:
+                tick = self.day.instruments[symbol].tick
+                positions[symbol] = trail(
+                    position, self._rule, high=bar.high, low=bar.low, tick=tick
+                )
+        self.state = replace(self.state, book=replace(self.state.book, positions=positions))
+        for symbol in sorted(positions):
+            self.record_all(self.venue.amend(legs(positions[symbol])))
+        self.guard()
+
+    def accrue(self) -> None:
+        """Once a session, however often it was started."""
+        if not self.accrued:
+            self.accrued = True
+            super().accrue()
 
     def _day_pnl(self, at: str) -> tuple[int, float | None]:
         now = self.floor.prices()
@@ -160,3 +178,11 @@ class LiveDesk(Desk):
             return super()._day_pnl(at)
         finally:
             self.day = day
+
+    def end(self) -> None:
+        """What is left of the entries is withdrawn; then both accounts are compared once more."""
+        super().end()
+        for each in self.compare(self.floor.broker.statement()):
+            self.record.alert(f"at the close, {each}")
+        self.guard()
+        self.commit()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from hybridnb.domain import SCALE, Bar, Instrument
 from hybridnb.execution.paper import Liquidity
+from hybridnb.limits import CODE
 from hybridnb.ports import MarketData
 
 Floats = NDArray[np.float64]
@@ -24,6 +26,24 @@ RETURN_ROWS = 252  # sessions of daily returns behind value at risk
 PREDICTIONS = ("short_raw", "mid_raw", "p_short", "p_mid", "win_long", "win_short")
 _FEATURES = ("close", "atr", "annual_volatility", "adv", "median_value", "daily_volatility")
 _FACTS = ("volatility_zscore", "correlation", "correlation_floor", "trend_strength")
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """The instruments as arrays, shape (n,); `currency` is True where another one is the feed's.
+
+    `derivative` marks contracts on something else: their exposure isn't quantity times price.
+    """
+
+    bucket: NDArray[np.int64]
+    multiplier: NDArray[np.int64]
+    tick: NDArray[np.int64]
+    lot: NDArray[np.int64]
+    delta: Floats
+    margin_rate: Floats
+    currency: NDArray[np.bool_]
+    derivative: NDArray[np.bool_]
+    excluded: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +68,19 @@ class Day:
     returns: Floats
     excluded: Mapping[str, str]
     currency: str
+    traits: Traits
+    place: Mapping[str, int]
 
-    def liquidity(self) -> dict[str, Liquidity]:
-        """What the venue assumes of each symbol, from what was known before the session."""
-        adv, close = self.columns["adv"], self.columns["close"]
-        units = np.where(close > 0, adv / np.where(close > 0, close, 1.0), 0.0)
-        volatility = self.columns["daily_volatility"]
-        return {
-            s: Liquidity(float(np.nan_to_num(units[i])), float(np.nan_to_num(volatility[i])))
-            for i, s in enumerate(self.symbols)
-        }
+    def liquidity(self, symbol: str) -> Liquidity:
+        """What the venue assumes of a symbol, from what was known before the session."""
+        i = self.place[symbol]
+        adv, close = float(self.columns["adv"][i]), float(self.columns["close"][i])
+        units = adv / close if close > 0 else 0.0
+        volatility = float(self.columns["daily_volatility"][i])
+        return Liquidity(float(np.nan_to_num(units)), float(np.nan_to_num(volatility)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Panel:
     """All sessions of a market with features, facts and predictions, ready to be stepped."""
 
@@ -76,6 +96,29 @@ class Panel:
     returns: Floats
     excluded: Mapping[str, str]
     currency: str
+
+    @cached_property
+    def place(self) -> Mapping[str, int]:
+        """Column of each symbol."""
+        return {symbol: i for i, symbol in enumerate(self.symbols)}
+
+    @cached_property
+    def traits(self) -> Traits:
+        """The instruments as arrays."""
+        known = [self.instruments[symbol] for symbol in self.symbols]
+        delta = np.array([i.delta for i in known], np.float64)
+        multiplier = np.array([i.multiplier for i in known], np.int64)
+        return Traits(
+            bucket=np.array([CODE[i.bucket] for i in known], np.int64),
+            multiplier=multiplier,
+            tick=np.array([i.tick for i in known], np.int64),
+            lot=np.array([i.lot for i in known], np.int64),
+            delta=delta,
+            margin_rate=np.array([i.margin_rate for i in known], np.float64),
+            currency=np.array([i.currency != self.currency for i in known], np.bool_),
+            derivative=(multiplier != 1) | (np.abs(delta) != 1.0),
+            excluded=np.array([s in self.excluded for s in self.symbols], np.bool_),
+        )
 
     def position(self, session: str) -> int:
         """Row of a session; -1 when the history has no such session."""
@@ -100,6 +143,8 @@ class Panel:
             returns=self.returns[max(0, i - RETURN_ROWS) : i],
             excluded=self.excluded,
             currency=self.currency,
+            traits=self.traits,
+            place=self.place,
         )
 
     def _bars(self, i: int) -> dict[str, Bar]:
@@ -164,7 +209,8 @@ def panel(
         last=last.astype(np.int64),
         columns=columns,
         facts=_with_regime(facts.reindex(sessions)),
-        returns=(close / close.shift(1) - 1.0).to_numpy(np.float64),
+        # Column by column: a name's history lies together.
+        returns=np.asfortranarray((close / close.shift(1) - 1.0).to_numpy(np.float64)),
         excluded=market.excluded,
         currency=market.currency,
     )

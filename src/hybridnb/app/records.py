@@ -6,6 +6,7 @@ id, duration or path ever enters, so that the same inputs give the same rows.
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ from hybridnb.reasons import reasons
 from hybridnb.risk import RiskState
 
 Sink = Callable[[Sequence[Mapping[str, Any]]], None]
+RAW = ("short_raw", "mid_raw")  # predictors' outputs before they were ranked
+EACH = 200  # names up to which every decision has a row of its own
 ACTION_NAMES = {0: Action.HOLD, 1: Action.BUY, -1: Action.SELL}
 
 
@@ -108,15 +111,44 @@ class Recorder:
         self.add("session_closed", **figures, snapshot=plain(state))
 
 
-def decision_rows(
+def record_decisions(
     record: Recorder, day: Day, lim: Limits, rows: NDArray[Any], decisions: NDArray[Any]
-) -> list[dict[str, Any]]:
-    """Every decision with its inputs, terms, sizes, bound, refusals and reasons, by symbol."""
-    return [
-        _decision_row(record.decision_id(symbol), symbol, lim, rows[i], decisions[i])
-        | {"raw": {name: float(day.columns[name][i]) for name in ("short_raw", "mid_raw")}}
-        for i, symbol in enumerate(day.symbols)
-    ]
+) -> None:
+    """Every decision with its inputs, terms, sizes, bound, refusals and reasons, by symbol.
+
+    In a universe of more than `EACH` names those on HOLD that aren't held share one row, in
+    columns: `held_back` reads them.
+    """
+    quiet = (decisions["action"] == 0) & (rows["held"] == 0.0)
+    if len(rows) <= EACH:
+        quiet[:] = False
+    for i in np.flatnonzero(~quiet):
+        symbol = day.symbols[i]
+        payload = _decision_row(record.decision_id(symbol), symbol, lim, rows[i], decisions[i])
+        raw = {name: float(day.columns[name][i]) for name in RAW}
+        record.decision(payload | {"raw": raw})
+    if quiet.any():
+        names = [day.symbols[i] for i in np.flatnonzero(quiet)]
+        outputs = np.stack([day.columns[name][quiet] for name in RAW])
+        columns = {"inputs": rows[quiet], "figures": decisions[quiet], "raw": outputs}
+        packed = {name: b64encode(part.tobytes()).decode() for name, part in columns.items()}
+        record.add("holds", count=len(names), symbols="\n".join(names), **packed)
+
+
+def held_back(row: Mapping[str, Any], symbol: str, lim: Limits) -> dict[str, Any] | None:
+    """The decision of one symbol in a row of kind `holds`; None where it isn't in it."""
+    names = row["symbols"].split("\n")
+    if symbol not in names:
+        return None
+    at = names.index(symbol)
+    given = np.frombuffer(b64decode(row["inputs"]), INPUT)[at]
+    figures = np.frombuffer(b64decode(row["figures"]), DECISION)[at]
+    decision_id = f"{row['book']}-{row['session']}-{symbol}"
+    raw = np.frombuffer(b64decode(row["raw"])).reshape(len(RAW), -1)[:, at].tolist()
+    made = _decision_row(decision_id, symbol, lim, given, figures)
+    made |= {"raw": dict(zip(RAW, raw, strict=True))}
+    head = {name: row[name] for name in ("book", "session", "n")} | {"kind": "decision"}
+    return {**head, **plain(made)}
 
 
 def _decision_row(decision_id: str, symbol: str, lim: Limits, row: Any, dec: Any) -> dict[str, Any]:
@@ -148,7 +180,9 @@ def counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         for row in rows
         if row["kind"] == "order" and row["state"] != OrderState.REJECTED
     }
-    return {"decisions": kinds.count("decision"), "orders": len(sent), "fills": kinds.count("fill")}
+    held = sum(row["count"] for row in rows if row["kind"] == "holds")
+    made = kinds.count("decision") + held
+    return {"decisions": made, "orders": len(sent), "fills": kinds.count("fill")}
 
 
 def orders_digest(rows: Sequence[Mapping[str, Any]]) -> str:

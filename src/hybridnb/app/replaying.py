@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hybridnb.app.inputs import own_refusals
+from hybridnb.app.inputs import fixed_refusals
 from hybridnb.app.panel import RETURN_ROWS, Panel
-from hybridnb.clamps import entry_refusals
+from hybridnb.clamps import PENNY
 from hybridnb.decide import INPUT
-from hybridnb.domain import Bucket, Mode
-from hybridnb.limits import CODE
+from hybridnb.domain import Mode, Refusal
 from hybridnb.policy import Policy
 from hybridnb.replay.tape import Names, Tape
 
@@ -64,39 +63,22 @@ def tape_of(panel: Panel, rl: NDArray[np.float64] | None = None) -> Tape:
 
 def names_of(panel: Panel, policy: Policy, mode: Mode) -> Names:
     """The panel's names as numbers, with what refuses their entries whatever the day."""
-    known = [panel.instruments[symbol] for symbol in panel.symbols]
-    fixed = [
-        [_fixed(panel, policy, symbol, each) for symbol in panel.symbols]
-        for each in (mode, Mode.DEMO)
-    ]
-    sip = policy.sip.symbol
-    rows = np.zeros(len(known), INPUT)
-    rows["bucket"] = [CODE[i.bucket] for i in known]
-    rows["margin_rate"] = [i.margin_rate for i in known]
+    traits, sip = panel.traits, policy.sip.symbol
+    rows = np.zeros(len(panel.symbols), INPUT)
+    rows["bucket"], rows["margin_rate"] = traits.bucket, traits.margin_rate
+    fixed = np.stack([fixed_refusals(traits, each) for each in (mode, Mode.DEMO)])
+    for symbol in policy.lists.do_not_trade & panel.place.keys():
+        fixed[:, panel.place[symbol]] |= int(Refusal.DO_NOT_TRADE)
     return Names(
         rows=rows,
-        bucket=rows["bucket"].copy(),
-        multiplier=np.array([i.multiplier for i in known], np.int64),
-        tick=np.array([i.tick for i in known], np.int64),
-        lot=np.array([i.lot for i in known], np.int64),
-        delta=np.array([i.delta for i in known], np.float64),
-        margin_rate=rows["margin_rate"].copy(),
+        bucket=traits.bucket,
+        multiplier=traits.multiplier,
+        tick=traits.tick,
+        lot=traits.lot,
+        delta=traits.delta,
+        margin_rate=traits.margin_rate,
         key=np.array([crc32(s.encode()) for s in panel.symbols], np.int64),
-        fixed=np.array(fixed, np.int64),
-        penny=np.array([i.bucket is Bucket.PENNY for i in known], np.bool_),
-        sip=panel.symbols.index(sip) if sip in panel.symbols else -1,
-    )
-
-
-def _fixed(panel: Panel, policy: Policy, symbol: str, mode: Mode) -> int:
-    instrument = panel.instruments[symbol]
-    bits = own_refusals(instrument, currency=panel.currency, mode=mode)
-    return bits | entry_refusals(
-        policy.clamps,
-        bucket=instrument.bucket,
-        price=np.inf,
-        adv=np.inf,
-        listed_do_not_trade=symbol in policy.lists.do_not_trade,
-        stale=False,
-        bad_quality=symbol in panel.excluded,
+        fixed=fixed,
+        penny=traits.bucket == PENNY,
+        sip=panel.place.get(sip, -1),
     )

@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from hybridnb.app.desk import Desk, Setup
 from hybridnb.app.inputs import account, inputs
 from hybridnb.app.panel import Day
-from hybridnb.app.records import ACTION_NAMES, Recorder, decision_rows
+from hybridnb.app.records import ACTION_NAMES, Recorder, record_decisions
 from hybridnb.app.state import Origin, State
 from hybridnb.book import equity
-from hybridnb.decide import decide
 from hybridnb.domain import Leg, Order, OrderState, Refusal, TradingState, refusal_names
 from hybridnb.execution.orders import from_decision
 from hybridnb.execution.paper import CLOSE, OPEN, RANGE
@@ -90,10 +89,9 @@ def decided(desk: Desk) -> list[Order]:
     day, setup = desk.day, desk.setup
     lim = limits(setup.policy, desk.state.risk.mode)
     rows = inputs(desk.state, day, setup, lim, equity_units=desk.opening_equity)
-    decisions = decide(lim, account(day, setup, desk.opening_equity), rows, day.returns)
+    decisions = setup.decide(lim, account(day, setup, desk.opening_equity), rows, day.returns)
     origins, orders = dict(desk.state.origins), []
-    for payload in decision_rows(desk.record, day, lim, rows, decisions):
-        desk.record.decision(payload)
+    record_decisions(desk.record, day, lim, rows, decisions)
     acting = np.flatnonzero(decisions["action"])
     for i in acting[np.argsort(decisions["rank"][acting])]:
         order = _order(desk, day.symbols[i], decisions[i])

@@ -29,8 +29,9 @@ from hybridnb.replay.tape import Names, Tape
 
 Grid = Mapping[str, Sequence[Any]]
 FIGURES = ("equity", "sharpe", "max_drawdown", "trades", "fees", "slippage")
-# What a history was made with: another value would leave it, and the result, as they are.
-MADE_WITH = ("mode", "lists.", "sip.symbol", "stops.atr_period")
+# What a history was made with, and what only a broker is sent past: trials of another value
+# would be trials of the same.
+UNREAD = ("mode", "lists.", "sip.symbol", "stops.atr_period", "safety.")
 
 
 class SweepFailed(CheckFailed):
@@ -77,7 +78,7 @@ def combinations(base: Policy, grid: Grid) -> list[tuple[dict[str, Any], Policy]
     UsageError
         For an empty grid.
     ParamsError
-        For the first key that is unknown or shaped the history itself, or a value out of range.
+        For the first key that is unknown or that no replay reads, or a value out of range.
     """
     if not grid or not all(len(values) for values in grid.values()):
         raise UsageError(
@@ -85,8 +86,8 @@ def combinations(base: Policy, grid: Grid) -> list[tuple[dict[str, Any], Policy]
             remedy="Give for instance --set stops.initial=1.5,1.8,2.1.",
         )
     for key, values in grid.items():
-        if any(key == made or (made[-1] == "." and key.startswith(made)) for made in MADE_WITH):
-            allowed = "the history was made with it: change params/ and run the day again"
+        if any(key == name or (name[-1] == "." and key.startswith(name)) for name in UNREAD):
+            allowed = "a replay of a history that is made doesn't read it"
             raise ParamsError(key, list(values), allowed)
     rows = itertools.product(*grid.values())
     return [_policy(base, dict(zip(grid, row, strict=True))) for row in rows]

@@ -54,6 +54,7 @@ class CcxtBroker:
     """
 
     name = "ccxt"
+    both_legs = False  # see above
 
     def __init__(
         self,

@@ -1,18 +1,20 @@
-"""The paper venue: deterministic fills from bars.
+"""The paper venue: deterministic fills from bars, or from a book where a feed has one.
 
 Market orders fill at the bar's open, exits before entries; protective legs run through its
 range; at most `participation` of a bar's volume trades with us; what is left of an entry at the
 end of the bar expires, what is left of an exit keeps working. A bar without volume is a halt:
 nothing fills. Bars that hold only a close are traded at that close.
+
+A symbol with quotes or depth is traded on them instead: an order walks the levels and takes what
+they offer, so that neither the assumed spread nor the assumed impact is charged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from zlib import crc32
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from hybridnb.costs import commission, latency_draw, rates, slippage_bps, slipped
+from hybridnb.costs import rates
 from hybridnb.domain import (
     Bar,
     Fill,
@@ -20,27 +22,34 @@ from hybridnb.domain import (
     Leg,
     Order,
     OrderState,
+    OrderType,
     Refusal,
-    refusal_names,
 )
-from hybridnb.fills import limit_reference, most_fillable, protective_fill, stop_reference
-from hybridnb.limits import CODE
+from hybridnb.execution.depth import Depth, walk
+from hybridnb.execution.lifecycle import refused
+from hybridnb.execution.matching import (
+    BITS,
+    Legs,
+    Liquidity,
+    assumed_price,
+    first_in_bar,
+    first_in_book,
+    in_bar,
+    in_book,
+    wrong_with,
+)
+from hybridnb.execution.oco import OcoRule
+from hybridnb.execution.paper_account import Account, Snapshot
+from hybridnb.fills import most_fillable
 from hybridnb.policy import Costs
+from hybridnb.ports import Events, Statement
 
-LEGS = tuple(Leg)
+__all__ = ["CLOSE", "END", "OPEN", "RANGE", "Liquidity", "PaperVenue"]
 OPEN, RANGE, CLOSE, END = "open", "range", "close", "end"
 
 
-@dataclass(frozen=True, slots=True)
-class Liquidity:
-    """What the venue assumes of a symbol: average daily units and volatility of daily returns."""
-
-    adv_units: float
-    daily_volatility: float
-
-
 class PaperVenue:
-    """A venue in memory, for one book; the control plane tells it everything it knows.
+    """A venue in memory, for one book; also a broker, see `ports.Broker`.
 
     Parameters
     ----------
@@ -48,22 +57,34 @@ class PaperVenue:
     instruments : mapping of str to Instrument
     working : iterable of Order
         Orders still open from earlier sessions.
+    account : Snapshot
+        What the venue knew when it was last asked for its `snapshot`.
+    clock : callable
+        Seconds; a client id stays taken, and an execution remembered, for 24 hours of them.
+    oco : OcoRule
+        How the two legs of a position bear on each other.
     """
 
     name = "paper"
 
     def __init__(
-        self, costs: Costs, instruments: Mapping[str, Instrument], working: Iterable[Order] = ()
+        self,
+        costs: Costs,
+        instruments: Mapping[str, Instrument],
+        working: Iterable[Order] = (),
+        *,
+        account: Snapshot = Snapshot(),  # noqa: B008 - it is frozen
+        clock: Callable[[], float] = float,
+        oco: OcoRule = OcoRule.FIRST_TRIGGERED_WINS,
     ) -> None:
-        self._rates = rates(costs)
+        self._rates, self._rule, working = rates(costs), oco.code, tuple(working)
         self._instruments = instruments
-        self._orders = {order.client_id: order for order in working}
-        self._seen = set(self._orders)
-        # What an order filled in earlier sessions has paid its commission there.
-        self._paid = {order.client_id: order.filled for order in self._orders.values()}
-        self._charged: dict[str, int] = {}
-        self._used: dict[str, int] = {}
-        self.liquidity: Mapping[str, Liquidity] = {}
+        self._orders = {order.client_id: order for order in (*account.orders, *working)}
+        self._used = dict(account.used)
+        self.account = Account(account, clock, working)
+        self._news: tuple[list[Order], list[Fill]] = ([], [])
+        self.liquidity: Callable[[str], Liquidity] = lambda symbol: Liquidity(0.0, 0.0)
+        self.books: Mapping[str, Depth] = {}
 
     @property
     def working(self) -> list[Order]:
@@ -71,160 +92,206 @@ class PaperVenue:
         return [order for order in self._orders.values() if order.state.open]
 
     def submit(self, orders: Sequence[Order]) -> list[Order]:
-        """Accept new orders; a client id seen before is refused as a duplicate."""
+        """Accept new orders; a client id taken within 24 hours is refused as a duplicate."""
         return [self._submit(order) for order in orders]
 
     def _submit(self, order: Order) -> Order:
-        if order.client_id in self._seen:
-            codes = refusal_names(Refusal.DUPLICATE)
-            return replace(order, state=OrderState.REJECTED, refusals=codes)
-        self._seen.add(order.client_id)
-        accepted = replace(order, state=OrderState.ACCEPTED)
-        self._orders[order.client_id] = accepted
-        return accepted
+        wrong = wrong_with(order, self._instruments.get(order.symbol))
+        if wrong:
+            return refused(replace(order, note=wrong), Refusal.INVALID)
+        if self.account.taken(order.client_id) or self._is_open(order.client_id):
+            return refused(order, Refusal.DUPLICATE)
+        self.account.take(order.client_id)
+        return self._put(replace(order, state=OrderState.ACCEPTED))
 
     def amend(self, orders: Sequence[Order]) -> list[Order]:
         """Set quantity and prices of working orders by client id, or accept them as new."""
         changed = []
         for order in orders:
             old = self._orders.get(order.client_id)
-            filled = old.filled if old is not None else 0
+            wrong = wrong_with(order, self._instruments.get(order.symbol))
+            if wrong:  # a working order stays what it is
+                told = refused(replace(old or order, note=wrong), Refusal.INVALID)
+                changed.append(replace(told, state=old.state) if old else told)
+                continue
+            filled, note = (old.filled, old.note) if old is not None else (0, order.note)
+            total = order.quantity + filled
             new = replace(
-                order, state=OrderState.ACCEPTED, filled=filled, quantity=order.quantity + filled
+                order, state=OrderState.ACCEPTED, filled=filled, quantity=total, note=note
             )
-            self._seen.add(order.client_id)
+            self.account.take(order.client_id)
             if old != new:
-                self._orders[order.client_id] = new
-                changed.append(new)
+                changed.append(self._put(new))
         return changed
 
     def cancel(self, client_ids: Iterable[str]) -> list[Order]:
         """Withdraw working orders; ids that aren't working are passed over."""
         return [self._end(i, OrderState.CANCELLED) for i in client_ids if self._is_open(i)]
 
+    def poll(self) -> Events:
+        """What changed since the last call, each fill exactly once."""
+        orders, fills = self._news
+        self._news = ([], [])
+        return Events(tuple(orders), tuple(fills))
+
+    def statement(self) -> Statement:
+        """The account now, with the executions of the last 24 hours."""
+        return self.account.statement(self.working)
+
+    def close(self) -> None:
+        """Nothing is held open: what the venue knows is in its snapshot."""
+
+    def snapshot(self) -> Snapshot:
+        """Everything a venue that takes this one's place must know."""
+        return self.account.snapshot(self._orders.values(), self._used)
+
     def _is_open(self, client_id: str) -> bool:
         return client_id in self._orders and self._orders[client_id].state.open
 
     def _end(self, client_id: str, state: OrderState) -> Order:
-        self._orders[client_id] = replace(self._orders[client_id], state=state)
-        return self._orders[client_id]
+        return self._put(replace(self._orders[client_id], state=state))
+
+    def _put(self, order: Order) -> Order:
+        self._orders[order.client_id] = order
+        self._news[0].append(order)
+        return order
 
     def play(self, bars: Mapping[str, Bar], phase: str) -> Iterator[tuple[list[Order], list[Fill]]]:
         """The same, as a venue that is listened to: one answer a phase."""
         yield self.run(bars, phase)
 
     def run(self, bars: Mapping[str, Bar], phase: str) -> tuple[list[Order], list[Fill]]:
-        """Let one phase of the bars happen.
+        """Let one phase of the bars happen; orders that changed, and the fills.
 
         Parameters
         ----------
         bars : mapping of str to Bar
         phase : str
-            `open`: market orders fill at the open. `range`: at most one protective leg of each
-            symbol. `close`: sweeps. `end`: entries expire, volume used is forgotten.
+            `open`: market orders fill, at the open or on the symbol's book. `range`: at most one
+            protective leg of each symbol, then entries and exits that wait for a price. `close`:
+            sweeps. `end`: entries expire, volume used is forgotten.
 
-        Returns
-        -------
-        tuple
-            Orders that changed, and the fills, in a fixed order.
         """
         if phase == END:
             self._used = {}
+            self.account.next_session(self.working)
             ids = [o.client_id for o in self.working if not o.leg.reduces]
             return [self._end(i, OrderState.EXPIRED) for i in ids], []
+        changed: list[Order] = []
+        fills: list[Fill] = []
         if phase == RANGE:
-            return self._protect(bars)
+            self._protect(bars, changed, fills)
         wanted = (Leg.SWEEP,) if phase == CLOSE else (Leg.FLATTEN, Leg.EXIT, Leg.ENTRY)
+        waits = phase == RANGE
         orders = [o for leg in wanted for o in self.working if o.leg is leg]
-        changed, fills = [], []
         for order in orders:
             bar = bars.get(order.symbol)
-            if bar is None:
+            if bar is None or (order.type is not OrderType.MARKET) is not waits:
                 continue
-            reference = bar.close if phase == CLOSE else bar.open
-            after, fill = self._execute(order, bar, reference, order.quantity)
-            changed += [after] if fill else []
-            fills += [fill] if fill else []
+            reference = bar.close if phase == CLOSE else in_bar(order, bar)[0]
+            if phase == OPEN and order.symbol in self.books:
+                done = self._walk(order, self.books[order.symbol], bar.session.isoformat())
+            else:
+                done = self._execute(order, bar, reference)
+            changed += [self._orders[order.client_id]] if done else []
+            fills += done
         return changed, fills
 
-    def _protect(self, bars: Mapping[str, Bar]) -> tuple[list[Order], list[Fill]]:
-        changed, fills = [], []
-        for symbol in sorted({o.symbol for o in self.working if o.leg in (Leg.STOP, Leg.TARGET)}):
+    def _protect(self, bars: Mapping[str, Bar], changed: list[Order], fills: list[Fill]) -> None:
+        for symbol in sorted({o.symbol for o in self.working if o.leg in BITS}):
             legs = {o.leg: o for o in self.working if o.symbol == symbol}
             bar = bars.get(symbol)
-            hit = self._touched(legs, bar) if bar is not None else None
-            if bar is None or hit is None:
+            if bar is None or bar.volume == 0:
                 continue
-            leg, reference = hit
-            after, fill = self._execute(legs[leg], bar, reference, legs[leg].left)
-            changed += [after] if fill else []
-            fills += [fill] if fill else []
+            leg, reference, notes = first_in_bar(self._rule, legs, bar)
+            changed += [self._put(order) for order in notes]
+            if leg is None:
+                continue
+            order = self._orders[legs[leg].client_id]
+            done = self._execute(order, bar, reference)
+            changed += [self._orders[order.client_id]] if done else []
+            fills += done
+
+    def trade(self, books: Mapping[str, Depth], *, at: str) -> tuple[list[Order], list[Fill]]:
+        """Let working orders meet what a feed quotes now; orders that changed, and the fills.
+
+        Each has its turn; of a position at most one leg trades at once.
+
+        Parameters
+        ----------
+        books : mapping of str to Depth
+        at : str
+            The session, or a time in it: the fills' own.
+
+        """
+        changed: list[Order] = []
+        fills: list[Fill] = []
+        for symbol in sorted(books):
+            depth = books[symbol]
+            mine = [o for o in self.working if o.symbol == symbol]
+            legs: Legs = {o.leg: o for o in mine if o.leg in BITS}
+            leg, notes = first_in_book(self._rule, legs, depth)
+            changed += [self._put(order) for order in notes]
+            for order in mine:
+                waits = order.leg is not leg if order.leg in BITS else not in_book(order, depth)
+                done = [] if waits else self._walk(self._orders[order.client_id], depth, at)
+                depth = depth.without(order.side.sign, sum(f.quantity for f in done))
+                changed += [self._orders[order.client_id]] if done else []
+                fills += done
         return changed, fills
 
-    @staticmethod
-    def _touched(legs: Mapping[Leg, Order], bar: Bar) -> tuple[Leg, int] | None:
-        stop, target = legs.get(Leg.STOP), legs.get(Leg.TARGET)
-        if stop is not None and target is not None:
-            code, at = protective_fill(bar, stop.stop or 0, target.limit or 0, stop.side.sign)
-            return (LEGS[code], at) if code else None
-        if stop is not None:
-            at = stop_reference(bar, stop.stop or 0, stop.side.sign)
-            return (Leg.STOP, at) if at else None
-        if target is not None:
-            at = limit_reference(bar, target.limit or 0, target.side.sign)
-            return (Leg.TARGET, at) if at else None
-        return None
+    def _walk(self, order: Order, depth: Depth, at: str) -> list[Fill]:
+        taken = walk(depth, order.side.sign, order.left, order.limit)
+        return [self._fill(order.client_id, n, p, depth.middle, at) for p, n in taken]
 
-    def _execute(
-        self, order: Order, bar: Bar, reference: int, quantity: int
-    ) -> tuple[Order, Fill | None]:
+    def _execute(self, order: Order, bar: Bar, reference: int) -> list[Fill]:
         used = self._used.get(order.symbol, 0)
         most = most_fillable(bar, self._rates.participation, used)
-        quantity = min(order.left, quantity, most)
+        quantity = min(order.left, most) if reference else 0
         if quantity <= 0:
-            return order, None
-        self._used[order.symbol] = used + quantity
-        instrument = self._instruments[order.symbol]
-        price = self._price(order, bar, reference, quantity)
+            return []
+        price = reference
+        if order.limit is None:  # one with a limit waits for it, and doesn't cross the spread
+            price = assumed_price(
+                self._rates,
+                bar,
+                sign=order.side.sign,
+                quantity=quantity,
+                reference=reference,
+                bucket=self._instruments[order.symbol].bucket,
+                liquidity=self.liquidity(order.symbol),
+            )
+        return [self._fill(order.client_id, quantity, price, reference, bar.session.isoformat())]
+
+    def _fill(self, client_id: str, quantity: int, price: int, reference: int, at: str) -> Fill:
+        order = self._orders[client_id]
+        self._used[order.symbol] = self._used.get(order.symbol, 0) + quantity
+        multiplier = self._instruments[order.symbol].multiplier
         filled = order.filled + quantity
-        charged = self._charged.get(order.client_id, 0)
-        # What the order's earlier fills were charged counts: partial fills pay one minimum.
-        due = commission(
-            self._rates,
-            quantity=filled - self._paid.get(order.client_id, 0),
-            price=price * instrument.multiplier,
-        )
-        paid = max(0, due - charged)
-        self._charged[order.client_id] = charged + paid
-        state = OrderState.FILLED if filled == order.quantity else OrderState.PARTIALLY_FILLED
-        after = replace(order, filled=filled, state=state)
-        self._orders[order.client_id] = after
         fill = Fill(
-            fill_id=f"{order.client_id}-{filled}",
-            client_id=order.client_id,
+            fill_id=f"{client_id}-{filled}",
+            client_id=client_id,
             symbol=order.symbol,
             side=order.side,
             leg=order.leg,
             quantity=quantity,
             price=price,
             reference=reference,
-            commission=paid,
-            slippage=abs(price - reference) * quantity * instrument.multiplier,
-            at=bar.session.isoformat(),
+            commission=self.account.charge(
+                self._rates, order, quantity=quantity, price=price * multiplier
+            ),
+            slippage=abs(price - reference) * quantity * multiplier,
+            at=at,
         )
-        return after, fill
+        state = OrderState.FILLED if filled == order.quantity else OrderState.PARTIALLY_FILLED
+        self._put(replace(order, filled=filled, state=state))
+        self.account.book(fill, multiplier)
+        self._news[1].append(fill)
+        self._forget_touches(order)
+        return fill
 
-    def _price(self, order: Order, bar: Bar, reference: int, quantity: int) -> int:
-        # A limit order never fills worse than its limit: it waits, it doesn't cross the spread.
-        if order.limit is not None:
-            return reference
-        liquidity = self.liquidity.get(order.symbol, Liquidity(0.0, 0.0))
-        bps = slippage_bps(
-            self._rates,
-            CODE[self._instruments[order.symbol].bucket],
-            quantity=quantity,
-            adv_units=liquidity.adv_units,
-            daily_volatility=liquidity.daily_volatility,
-            draw=latency_draw(crc32(order.symbol.encode()), bar.session.toordinal()),
-        )
-        return slipped(reference, order.side.sign, bps)
+    def _forget_touches(self, order: Order) -> None:
+        """An entry places the legs anew."""
+        legs = [o for o in self.working if o.symbol == order.symbol and o.leg in BITS and o.note]
+        for leg in legs if order.leg is Leg.ENTRY else ():
+            self._put(replace(leg, note=""))

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hybridnb.domain import Fill, Leg, Order, OrderState, Position
+from hybridnb.domain import Fill, Leg, Order, OrderState, OrderType, Position
 from hybridnb.execution.lifecycle import unseen
-from hybridnb.ports import Statement
+from hybridnb.ports import Holding, Statement
 
 PRICE_TOLERANCE = 1e-4  # of the average price
 REMEDY = (
@@ -64,21 +64,21 @@ def arrears(
     Parameters
     ----------
     known : mapping of str to Order
-        Every order of the book by client id.
+        Every order of the book by client id; `filled` counts the fills booked.
     booked : mapping of str to Fill
         Every fill booked, by fill id.
     """
     mine = [f for f in statement.fills if f.client_id in known]
     fresh = tuple(replace(f, leg=known[f.client_id].leg) for f in unseen(booked, mine))
-    filled: dict[str, int] = {}
-    for fill in [*booked.values(), *fresh]:
-        filled[fill.client_id] = filled.get(fill.client_id, 0) + fill.quantity
+    filled = {client_id: order.filled for client_id, order in known.items()}
+    for fill in fresh:
+        filled[fill.client_id] += fill.quantity
     theirs = {order.client_id: order for order in statement.orders}
     changed, lost = [], []
     for order in known.values():
-        if not order.state.open:
+        if order.state is OrderState.CREATED or not order.state.open:
             continue
-        now = _now(order, theirs.get(order.client_id), filled.get(order.client_id, 0))
+        now = _now(order, theirs.get(order.client_id), filled[order.client_id])
         if now is None:
             lost.append(order)
         elif now != order:
@@ -90,12 +90,13 @@ def _now(order: Order, theirs: Order | None, filled: int) -> Order | None:
     """An open order of ours as the statement has it; None for one that never arrived."""
     if theirs is not None:
         state = OrderState.PARTIALLY_FILLED if filled else OrderState.ACCEPTED
-        quantity = max(filled + theirs.left, filled)
+        if theirs.state is OrderState.UNKNOWN:  # the broker can't tell yet
+            state = OrderState.UNKNOWN
         return replace(
             order,
             state=state,
             filled=filled,
-            quantity=quantity,
+            quantity=filled + theirs.left,
             limit=theirs.limit,
             stop=theirs.stop,
         )
@@ -148,19 +149,36 @@ def differences(
         there = theirs.quantity if theirs else 0
         if held != there:
             found.append(Difference("quantity", symbol, str(held), str(there)))
-        elif ours and theirs and theirs.price == theirs.price:
-            entry = ours.entry
-            if abs(theirs.price - entry) > PRICE_TOLERANCE * abs(entry):
-                found.append(
-                    Difference("price", symbol, f"{entry / 1e4:.4f}", f"{theirs.price / 1e4:.4f}")
-                )
+        elif ours and theirs and not _same_price(ours, theirs):
+            entry, price = f"{ours.entry / 1e4:.4f}", f"{theirs.price / 1e4:.4f}"
+            found.append(Difference("price", symbol, entry, price))
     return found
 
 
+def _same_price(ours: Position, theirs: Holding) -> bool:
+    """Whether the averages agree; brokers count the commissions of opening in, or don't.
+
+    A price that isn't a number is none that could be compared.
+    """
+    if theirs.price != theirs.price:
+        return True
+    charged = ours.entry + ours.fees / (ours.quantity * ours.multiplier)
+    near = PRICE_TOLERANCE * abs(ours.entry)
+    return any(abs(theirs.price - each) <= near for each in (ours.entry, charged))
+
+
+def leaves(order: Order) -> bool:
+    """Whether an order closes a position at the market, now."""
+    return order.leg.reduces and order.type is OrderType.MARKET
+
+
 def uncovered(positions: Mapping[str, Position], working: Iterable[Order]) -> set[str]:
-    """Symbols whose position lacks a live stop of its full size at the broker."""
-    stops: dict[str, int] = {}
+    """Symbols whose position lacks a live stop of its full size at the broker.
+
+    What a market order is closing already needs no stop.
+    """
+    covered: dict[str, int] = {}
     for order in working:
-        if order.leg is Leg.STOP and order.state.open:
-            stops[order.symbol] = stops.get(order.symbol, 0) + order.left
-    return {s for s, p in positions.items() if stops.get(s, 0) != abs(p.quantity)}
+        if order.state.open and (order.leg is Leg.STOP or leaves(order)):
+            covered[order.symbol] = covered.get(order.symbol, 0) + order.left
+    return {s for s, p in positions.items() if covered.get(s, 0) != abs(p.quantity)}

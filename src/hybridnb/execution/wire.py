@@ -3,6 +3,9 @@
 Every order passes the safety checks, is recorded as submitted and made durable, and only then
 leaves; answers and executions are taken once each. A process that dies at any point leaves
 enough behind to find out what became of every order.
+
+An order's `filled` counts the fills that were booked, never more: a report that runs ahead of
+them waits for them, so that orders and positions always tell the same story.
 """
 
 from __future__ import annotations
@@ -11,30 +14,40 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from hybridnb.domain import Bar, Fill, Leg, Order, OrderState
-from hybridnb.execution.lifecycle import advance, report_of, unseen
-from hybridnb.execution.reconcile import Arrears, arrears
+from hybridnb.execution.known import Known
+from hybridnb.execution.orders import client_id
+from hybridnb.execution.reconcile import Arrears, arrears, leaves
 from hybridnb.ports import Broker, Events, Statement
 
 Check = Callable[[Sequence[Order], bool], list[Order]]
 Pace = Callable[[str], Iterator[None]]
 Changes = tuple[list[Order], list[Fill]]
 END = "end"
+_LEGS = (Leg.STOP, Leg.TARGET)
+CREATED, SUBMITTED = OrderState.CREATED, OrderState.SUBMITTED
+CANCELLED, REJECTED, UNKNOWN = OrderState.CANCELLED, OrderState.REJECTED, OrderState.UNKNOWN
 
 
-class Wire:
+class Wire(Known):
     """A broker behind the interface of the paper venue.
+
+    A market order that closes a position takes the position's protective orders away first, so
+    that they can't both trade: exchanges that lock the coins of every open sale wouldn't take it
+    otherwise. It waits, `created`, until they are gone.
 
     Parameters
     ----------
     broker : Broker
+        Its `both_legs` (True where it has none) says whether a stop and a target, each of the
+        full position, may rest there together; where not, the stop rests alone.
     check : callable
         `(orders, amend) -> orders`: the pre-trade checks; refused ones come back rejected.
     journal : callable
         Takes orders about to be sent and makes them durable before it returns.
     pace : callable
         `(phase) -> iterator`: yields whenever it is time to listen again, ends with the phase.
-    prices : callable
-        `() -> prices` now by symbol, in 1/10,000; empty where the venue doesn't tell.
+    held : callable
+        `(symbol) -> units`: the book's signed position.
     """
 
     def __init__(
@@ -44,141 +57,164 @@ class Wire:
         check: Check,
         journal: Callable[[Sequence[Order]], None],
         pace: Pace,
-        prices: Callable[[], Mapping[str, int]] = dict,
+        held: Callable[[str], int],
     ) -> None:
-        self.broker, self.prices = broker, prices
-        self.orders: dict[str, Order] = {}
-        self.booked: dict[str, Fill] = {}
-        self._check, self._journal, self._pace = check, journal, pace
-
-    @property
-    def working(self) -> list[Order]:
-        """Orders that can still fill, in the order they came."""
-        return [order for order in self.orders.values() if order.state.open]
-
-    def remember(self, orders: Iterable[Order] = (), fills: Iterable[Fill] = ()) -> None:
-        """Take over what the ledger knows."""
-        self.orders |= {order.client_id: order for order in orders}
-        self.booked |= {fill.fill_id: fill for fill in fills}
+        super().__init__()
+        self.broker = broker
+        self.both_legs = bool(getattr(broker, "both_legs", True))
+        self._check, self._journal, self._pace, self._held = check, journal, pace, held
 
     def submit(self, orders: Sequence[Order]) -> list[Order]:
         """Send what passes the checks; an id that was sent before isn't sent again."""
-        new = [o for o in orders if self._unsent(o.client_id)]
-        checked = self._check(new, False)
-        sent = [replace(o, state=OrderState.SUBMITTED) for o in checked if o.state.open]
-        self._write(sent)
-        answers = self.broker.submit(sent) if sent else []
-        return [o for o in checked if not o.state.open] + self._take(answers)
+        again = (Leg.FLATTEN, Leg.TARGET)  # a decided exit is sent once
+        named = [self._named(o) if o.leg in again else o for o in orders]
+        return self._send([o for o in named if self._unsent(o.client_id)], again=False)
 
     def _unsent(self, client_id: str) -> bool:
         known = self.orders.get(client_id)
-        return known is None or known.state is OrderState.CREATED
+        return known is None or known.state in (CREATED, REJECTED)
+
+    def _named(self, order: Order) -> Order:
+        """The order under an id that can still be worked: one that ended is never used again."""
+        tries, known = 1, self.orders.get(order.client_id)
+        named = order
+        while known is not None and not known.state.open and known.state is not REJECTED:
+            tries += 1
+            session = order.client_id.partition(f"-{order.leg}-")[0]
+            name = client_id(session, f"{order.decision_id}~{tries}", order.leg)
+            named, known = replace(order, client_id=name), self.orders.get(name)
+        return named
+
+    def _send(self, orders: Sequence[Order], *, again: bool) -> list[Order]:
+        checked = self._check(orders, again) if orders else []
+        sent = [replace(o, state=SUBMITTED) for o in checked if o.state.open]
+        out = [o for o in checked if not o.state.open]
+        legs = self._cleared(sent)
+        answers = [self._ready(order) for order in sent]
+        ready = [o for o in answers if o.state is SUBMITTED]
+        out += [o for o in answers if o.state is not SUBMITTED]
+        self.remember(out)
+        self._write(ready)
+        return legs + out + (self.answered(self.broker.submit(ready)) if ready else [])
+
+    def _cleared(self, sent: Sequence[Order]) -> list[Order]:
+        """Take protective orders away before what closes their positions."""
+        symbols = {o.symbol for o in sent if leaves(o)}
+        mine = {o.client_id for o in sent}
+        return self.cancel(
+            o.client_id
+            for o in self.working
+            if o.symbol in symbols and o.leg in _LEGS and o.client_id not in mine
+        )
+
+    def _ready(self, order: Order) -> Order:
+        """A closing order waits for the legs to be gone, and closes no more than is there."""
+        if not leaves(order):
+            return order
+        others = [o for o in self.working if o.symbol == order.symbol and o.leg.reduces]
+        if any(o.leg in _LEGS and o.client_id != order.client_id for o in others):
+            return replace(order, state=CREATED)
+        left = min(order.left, abs(self._held(order.symbol)) - self.unheard(order.symbol))
+        if left <= 0:
+            return replace(order, state=CANCELLED, note="nothing was left to close")
+        return replace(order, quantity=order.filled + left)
 
     def amend(self, orders: Sequence[Order]) -> list[Order]:
         """Make working orders have this quantity left and these prices; send unknown ones."""
-        wanted = []
-        for order in orders:
-            known = self.orders.get(order.client_id)
-            filled = known.filled if known is not None else 0
-            new = replace(
-                order, state=OrderState.SUBMITTED, filled=filled, quantity=order.quantity + filled
-            )
-            if known is None or not _stands(known, new):
-                wanted.append(new)
-        checked = self._check(wanted, True)
+        wanted = [new for order in orders if (new := self._wanted(order)) is not None]
+        checked = self._check(wanted, True) if wanted else []
         sent = [o for o in checked if o.state.open]
         self._write(sent)
-        left = [replace(o, quantity=o.left, filled=0, state=OrderState.CREATED) for o in sent]
-        return self._adopt(self.broker.amend(left)) if left else []
+        refused = [o for o in checked if not o.state.open]
+        self.remember(o for o in refused if o.client_id not in self.orders)
+        left = [
+            replace(o, quantity=units, filled=0, state=CREATED)
+            for o in sent
+            if (units := o.quantity - max(o.filled, self.reported.get(o.client_id, 0))) > 0
+        ]
+        return refused + (self.adopted(left, self.broker.amend(left)) if left else [])
+
+    def _wanted(self, order: Order) -> Order | None:
+        """The order as it is to be; None where it is so already, or can't be changed now."""
+        if order.leg is Leg.TARGET and not self.both_legs:
+            return None
+        order = self._named(order)
+        known = self.orders.get(order.client_id)
+        if known is not None and known.state is UNKNOWN:
+            return None
+        leaving = sum(o.left for o in self.working if o.symbol == order.symbol and leaves(o))
+        left, filled = order.quantity - leaving, known.filled if known is not None else 0
+        if left <= 0:
+            return None
+        new = replace(order, state=SUBMITTED, filled=filled, quantity=left + filled)
+        return None if known is not None and _stands(known, new) else new
 
     def cancel(self, client_ids: Iterable[str]) -> list[Order]:
-        """Withdraw working orders, all at once."""
-        ids = [i for i in client_ids if i in self.orders and self.orders[i].state.open]
-        return self._take(self.broker.cancel(ids)) if ids else []
+        """Withdraw working orders, all at once; one that waits to be sent is never sent."""
+        mine = [self.orders[i] for i in client_ids if i in self.orders]
+        waiting = [replace(o, state=CANCELLED) for o in mine if o.state is CREATED]
+        self.remember(waiting)
+        ids = [o.client_id for o in mine if o.state.open and o.state is not CREATED]
+        return waiting + (self.take(self.broker.cancel(ids)) if ids else [])
 
     def play(self, bars: Mapping[str, Bar], phase: str) -> Iterator[Changes]:
         """Listen for as long as a phase lasts: orders that changed, and fills, as they come."""
         if phase == END:
             yield self.cancel([o.client_id for o in self.working if not o.leg.reduces]), []
         for _ in self._pace(phase):
+            before = self.behind()
             yield self.heard(self.broker.poll())
-            if any(o.state is OrderState.UNKNOWN for o in self.working):
+            if before & self.behind() or any(o.state is UNKNOWN for o in self.working):
                 found = self.settled(self.broker.statement())
                 yield list(found.orders), list(found.fills)
-                yield self._again(found.lost), []
-
-    def _again(self, lost: Sequence[Order]) -> list[Order]:
-        """Send what never arrived, under the same ids."""
-        legs = [o for o in lost if o.leg in (Leg.STOP, Leg.TARGET)]
-        rest = [self.orders[o.client_id] for o in lost if o not in legs]
-        left = [replace(o, quantity=o.left, filled=0) for o in legs]
-        return self.submit(rest) + (self.amend(left) if left else [])
+            waiting = [o for o in self.working if o.state is CREATED]
+            if waiting:
+                yield self._send(waiting, again=True), []
 
     def heard(self, events: Events) -> Changes:
         """Events as news: each fill once, each order as it stands."""
-        fills = self._fresh(events.fills)
-        return self._take(events.orders), fills
+        before = dict(self.orders)
+        fills = self.fresh(events.fills)
+        self.take([*self.held_back.values(), *events.orders])
+        changed = [o for i, o in self.orders.items() if before.get(i) != o]
+        return changed, fills
 
     def settled(self, statement: Statement) -> Arrears:
         """What a statement tells beyond what is known; it is known from then on.
 
-        An order that never arrived is one that is yet to be sent.
+        A leg that never arrived is forgotten, any other lost order waits to be sent again. One
+        whose id the broker knows, and which is neither open nor filled, was cancelled there.
         """
+        before = dict(self.orders)
+        fills = self.fresh(statement.fills)
         found = arrears(self.orders, self.booked, statement)
-        lost = tuple(replace(order, state=OrderState.CREATED) for order in found.lost)
-        self.remember([*found.orders, *lost], found.fills)
-        return replace(found, lost=lost)
+        self.remember(found.orders)
+        there = [o for o in found.lost if o.client_id in self.there]
+        lost = [replace(o, state=CREATED) for o in found.lost if o.client_id not in self.there]
+        self.remember(replace(o, state=CANCELLED) for o in there)
+        self.remember(lost)
+        for order in lost:
+            if order.leg in _LEGS:
+                del self.orders[order.client_id]
+        self.settle_reports()
+        news = [o for i, o in self.orders.items() if before.get(i) != o and o.state is not CREATED]
+        return replace(found, fills=tuple(fills), orders=tuple(news), lost=tuple(lost))
 
-    def _fresh(self, fills: Iterable[Fill]) -> list[Fill]:
-        mine = [
-            replace(f, leg=self.orders[f.client_id].leg)
-            for f in fills
-            if f.client_id in self.orders
-        ]
-        fresh = list(unseen(self.booked, mine))
-        self.booked |= {fill.fill_id: fill for fill in fresh}
-        return fresh
+    def unsent(self) -> list[Order]:
+        """Take out the orders that were decided, or lost on their way, and are yet to be sent."""
+        waiting = [o for o in self.working if o.state is CREATED]
+        for order in waiting:
+            del self.orders[order.client_id]
+        return waiting
 
     def _write(self, orders: Sequence[Order]) -> None:
         if orders:
             self._journal(orders)
             self.remember(orders)
 
-    def _take(self, answers: Iterable[Order]) -> list[Order]:
-        changed = []
-        for answer in answers:
-            known = self.orders.get(answer.client_id)
-            if known is None:
-                continue
-            after = advance(known, report_of(answer))
-            if after != known:
-                self.orders[answer.client_id] = after
-                changed.append(after)
-        return changed
-
-    def _adopt(self, answers: Iterable[Order]) -> list[Order]:
-        """Amended orders as the venue has them now; one it wouldn't amend keeps its old terms."""
-        changed = []
-        for answer in answers:
-            known = self.orders.get(answer.client_id)
-            if known is None:
-                continue
-            after = replace(
-                known,
-                quantity=answer.quantity,
-                limit=answer.limit,
-                stop=answer.stop,
-                state=answer.state,
-                refusals=answer.refusals,
-                note=answer.note,
-            )
-            self.orders[answer.client_id] = after
-            changed.append(after)
-        return changed
-
 
 def _stands(known: Order, new: Order) -> bool:
     """Whether an order is at the venue already as it is wanted."""
-    there = known.state.open and known.state is not OrderState.CREATED
+    there = known.state.open and known.state is not CREATED
     terms = (known.left, known.limit, known.stop)
     return there and terms == (new.left, new.limit, new.stop)

@@ -34,6 +34,8 @@ CANCELLED, REJECTED, EXPIRED = (
     _STATES.index(OrderState[name]) for name in ("CANCELLED", "REJECTED", "EXPIRED")
 )
 ORDERS, FILLS, TRADES = range(3)
+UNPRICED = UNFILLED = 0  # a market order's price; what an order has filled at first
+BUY = 1
 
 
 def put(rows: Ints, count: Ints, kind: int, values: tuple[int, ...]) -> None:
@@ -51,14 +53,24 @@ def _put_loop(rows: Ints, count: Ints, kind: int, values: tuple[int, ...]) -> No
 loop_form(put, _put_loop)
 
 
-def tell(w: World, t: int, order: tuple[int, int, int], state: tuple[int, int, int, int]) -> None:
-    """Record an order: (name, leg, sign), then (quantity, filled, price, state)."""
-    put(w.orders, w.written, ORDERS, (t,) + order + state + (0,))
+def tell(
+    w: World,
+    t: int,
+    j: int,
+    leg: int,
+    *,
+    sign: int,
+    quantity: int,
+    filled: int,
+    price: int,
+    state: int,
+) -> None:
+    """Record an order of a name as it stands now."""
+    put(w.orders, w.written, ORDERS, (t, j, leg, sign, quantity, filled, price, state, 0))
 
 
-def execute(w: World, t: int, order: tuple[int, int, int], left: int, reference: int) -> int:
-    """Fill what the bar allows of an order (name, leg, sign) at a reference price; the units."""
-    j, leg, sign = order
+def execute(w: World, t: int, j: int, leg: int, *, sign: int, left: int, reference: int) -> int:
+    """Fill what the bar allows of an order at a reference price; the units."""
     rates = w.rates
     bar = Prices(0, 0, 0, 0, int(w.volume[t, j]))
     used = int(w.used[j])
@@ -131,17 +143,17 @@ def _enter(w: World, t: int, j: int, k: int) -> None:
 
 def tell_legs(w: World, t: int, j: int, state: int) -> None:
     """Record both legs of a position, of its full size."""
-    tell_stop(w, t, j, state)
-    held, filled = int(w.quantity[j]), int(w.target_filled[j])
-    order = (j, TARGET, -1 if held > 0 else 1)
-    tell(w, t, order, (abs(held) + filled, filled, int(w.target[j]), state))
+    tell_leg(w, t, j, STOP, state=state)
+    tell_leg(w, t, j, TARGET, state=state)
 
 
-def tell_stop(w: World, t: int, j: int, state: int) -> None:
-    """Record the stop of a position, of its full size."""
-    held, filled = int(w.quantity[j]), int(w.stop_filled[j])
-    order = (j, STOP, -1 if held > 0 else 1)
-    tell(w, t, order, (abs(held) + filled, filled, int(w.stop[j]), state))
+def tell_leg(w: World, t: int, j: int, leg: int, *, state: int) -> None:
+    """Record the stop or the target of a position, of its full size."""
+    held = int(w.quantity[j])
+    filled = int(w.stop_filled[j] if leg == STOP else w.target_filled[j])
+    price = int(w.stop[j] if leg == STOP else w.target[j])
+    sign, size = -1 if held > 0 else 1, abs(held) + filled
+    tell(w, t, j, leg, sign=sign, quantity=size, filled=filled, price=price, state=state)
 
 
 def _reduce(w: World, t: int, j: int, k: int) -> None:
@@ -166,16 +178,12 @@ def _reduce(w: World, t: int, j: int, k: int) -> None:
 
 def _close(w: World, t: int, j: int, leg: int) -> None:
     """The position is gone: withdraw what is left of its legs and of an exit at work."""
-    held = int(w.quantity[j])
-    sign, whole = -1 if held > 0 else 1, abs(held)
     if leg != STOP:
-        tell_stop(w, t, j, CANCELLED)
+        tell_leg(w, t, j, STOP, state=CANCELLED)
     if leg != TARGET:
-        filled = int(w.target_filled[j])
-        tell(w, t, (j, TARGET, sign), (whole + filled, filled, int(w.target[j]), CANCELLED))
+        tell_leg(w, t, j, TARGET, state=CANCELLED)
     if w.leaving[j]:
-        units, filled = int(w.exit_quantity[j]), int(w.exit_filled[j])
-        tell(w, t, (j, int(w.leaving[j]), sign), (units, filled, 0, CANCELLED))
+        tell_exit(w, t, j, CANCELLED)
         w.leaving[j] = 0
     w.quantity[j] = w.cost[j] = w.fees[j] = 0
 
@@ -195,9 +203,28 @@ def submit_exit(w: World, t: int, j: int, leg: int) -> None:
     w.leaving[j], w.exit_quantity[j], w.exit_filled[j] = leg, units, 0
     w.queue[w.queue[-1]] = j
     w.queue[-1] += 1
-    tell(w, t, (j, leg, -1 if w.quantity[j] > 0 else 1), (units, 0, 0, ACCEPTED))
+    tell_exit(w, t, j, ACCEPTED)
+
+
+def tell_exit(w: World, t: int, j: int, state: int) -> None:
+    """Record the market exit at work on a position."""
+    sign, leg = -1 if w.quantity[j] > 0 else 1, int(w.leaving[j])
+    units, filled = int(w.exit_quantity[j]), int(w.exit_filled[j])
+    tell(w, t, j, leg, sign=sign, quantity=units, filled=filled, price=UNPRICED, state=state)
 
 
 def held_names(w: World) -> Ints:
     """Names with a position, in the symbols' order."""
     return np.flatnonzero(w.quantity)
+
+
+def _held_names_loop(w: World) -> Ints:
+    n, quantity = 0, w.quantity
+    found = np.empty(len(quantity), np.int64)
+    for j in range(len(quantity)):
+        found[n] = j
+        n += quantity[j] != 0
+    return found[:n]
+
+
+loop_form(held_names, _held_names_loop)

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 F = TypeVar("F", bound=Callable[..., Any])
 PACKAGE = __name__.partition(".")[0]
 
@@ -67,6 +69,9 @@ def _twin(function: Any, made: dict[Any, Any], cache: bool) -> Any:
         value = scope[name]
         if isinstance(value, types.FunctionType) and value.__module__.startswith(PACKAGE):
             scope[name] = _twin(value, made, cache)
+        elif type(value) is int:
+            # A plain integer is a type of its own, for which every callee would be made anew.
+            scope[name] = np.int64(value)
     # The compiler knows no keyword-only parameters; callers may still name them.
     every = code.co_argcount + code.co_kwonlyargcount
     code = code.replace(co_argcount=every, co_kwonlyargcount=0)

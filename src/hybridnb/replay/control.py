@@ -14,9 +14,12 @@ from hybridnb.replay.booking import (
     ORDERS,
     REJECTED,
     TRADES,
+    UNFILLED,
+    UNPRICED,
     held_names,
     put,
     submit_exit,
+    tell,
 )
 from hybridnb.replay.tape import (
     ACTIVE,
@@ -68,9 +71,9 @@ def positions_value(w: World, prices: Ints) -> int:
 
 
 def _positions_value_loop(w: World, prices: Ints) -> int:
-    total = 0
+    total, quantity, multiplier = 0, w.quantity, w.multiplier
     for j in range(len(prices)):
-        total += w.quantity[j] * w.multiplier[j] * prices[j]
+        total += quantity[j] * multiplier[j] * prices[j]
     return total
 
 
@@ -80,6 +83,31 @@ loop_form(positions_value, _positions_value_loop)
 def prices_now(w: World, t: int, bars: Ints) -> Ints:
     """Prices of session t's bars (opens or closes), the last known where a name has none."""
     return np.where(w.close[t] > 0, bars[t], w.last)
+
+
+def _prices_now_loop(w: World, t: int, bars: Ints) -> Ints:
+    close, bar, last = w.close[t], bars[t], w.last
+    prices = np.empty(len(last), np.int64)
+    for j in range(len(last)):
+        prices[j] = bar[j] if close[j] > 0 else last[j]
+    return prices
+
+
+loop_form(prices_now, _prices_now_loop)
+
+
+def keep_last(w: World, t: int) -> None:
+    """Take session t's closes as the last known prices."""
+    np.copyto(w.last, w.close[t], where=w.close[t] > 0)
+
+
+def _keep_last_loop(w: World, t: int) -> None:
+    close, last = w.close[t], w.last
+    for j in range(len(last)):
+        last[j] = close[j] if close[j] > 0 else last[j]
+
+
+loop_form(keep_last, _keep_last_loop)
 
 
 def mark(w: World, t: int, opening: int, bars: Ints) -> int:
@@ -108,8 +136,10 @@ def _kill(w: World, t: int) -> None:
     risk[KILLS] += 1
     # Kills before the last quarantine's end don't count again.
     first = max(now - window + 1, risk[QUARANTINE] + 1)
-    recent = w.kills[: min(risk[KILLS], HISTORY)]
-    if np.sum(recent >= first) >= limit:
+    recent = 0
+    for k in range(min(risk[KILLS], HISTORY)):
+        recent += w.kills[k] >= first
+    if recent >= limit:
         risk[QUARANTINE] = now + sessions
     for j in held_names(w):
         if w.leaving[j] == 0:
@@ -133,8 +163,9 @@ def submit(w: World, t: int, orders: Ints) -> Ints:
         if leg != ENTRY and not risk[KILLED]:
             submit_exit(w, t, j, leg)
         elif leg == ENTRY and active:
-            sign = 1 if units > 0 else -1
-            put(w.orders, w.written, ORDERS, (t, j, leg, sign, abs(units), 0, 0, ACCEPTED, 0))
+            sign, size = 1 if units > 0 else -1, abs(units)
+            filled, price, state = UNFILLED, UNPRICED, ACCEPTED
+            tell(w, t, j, leg, sign=sign, quantity=size, filled=filled, price=price, state=state)
             orders[n, 0], orders[n, 1], orders[n, 2] = j, units, 0
             n += 1
     return orders[:n]
@@ -148,7 +179,7 @@ def settle(w: World, t: int, value: int, first_trade: int) -> None:
     w.risk[EQUITIES] += 1
     w.money[PEAK] = max(w.money[PEAK], value)
     w.equity[t] = value
-    w.last[:] = prices_now(w, t, w.close)
+    keep_last(w, t)
     _lock_all(w, t, value, first_trade)
     for k in range(first_trade, w.written[TRADES]):
         j = int(w.trades[k, 1])
@@ -165,8 +196,10 @@ def _lock_all(w: World, t: int, value: int, first_trade: int) -> None:
     for k in range(first_trade, w.written[TRADES]):
         today = today or w.trades[k, 2] == STOP
     if today and w.risk[STOP_LOCK] < now:
-        kept = w.closed[: min(w.risk[CLOSED], HISTORY)]
-        if np.sum((kept[:, 2] == STOP) & (kept[:, 0] > now - window)) >= stops:
+        recent = 0
+        for k in range(min(w.risk[CLOSED], HISTORY)):
+            recent += w.closed[k, 2] == STOP and w.closed[k, 0] > now - window
+        if recent >= stops:
             w.risk[STOP_LOCK] = now + length
     window, length = w.drawdown_guard
     top = value

@@ -12,6 +12,7 @@ import numpy as np
 from hybridnb.clamps import state_refusals
 from hybridnb.costs import rates
 from hybridnb.domain import Mode, TradingState
+from hybridnb.errors import ParamsError
 from hybridnb.limits import limits
 from hybridnb.policy import Policy
 from hybridnb.replay.booking import TRADES
@@ -27,6 +28,7 @@ from hybridnb.replay.tape import (
     World,
     new_book,
     new_log,
+    new_scratch,
     world_of,
 )
 from hybridnb.replay.venue import (
@@ -135,8 +137,8 @@ def replay(
     n = len(names.bucket)
     last = _last_close(tape.close[:start])
     log = new_log(4 * ROWS_A_NAME * (n + 1), len(tape.days))
-    book = new_book(n, cash=cash, last=last)
-    world = world_of(tape, names, rules, book, log)
+    book, scratch = new_book(n, cash=cash, last=last), new_scratch(n)
+    world = world_of(tape, names, rules, book, log, scratch)
     t = start
     while t < stop:
         if hints is not None:
@@ -144,7 +146,7 @@ def replay(
         reached = run(world, t, stop if hints is None else t + 1)
         if reached < stop:
             log = _roomier(log)
-            world = world_of(tape, names, rules, book, log)
+            world = world_of(tape, names, rules, book, log, scratch)
         t = reached
     logs = zip((log.orders, log.fills, log.trades), log.written, strict=True)
     orders, fills, trades = (rows[:count] for rows, count in logs)
@@ -170,7 +172,15 @@ def _roomier(log: Log) -> Log:
 
 
 def rules(policy: Policy, mode: Mode, *, verdict_valid: bool) -> Rules:
-    """A policy as numbers, for a replay that begins in this mode."""
+    """A policy as numbers, for a replay that begins in this mode.
+
+    Raises
+    ------
+    ParamsError
+        For a rule of the two legs that only the live step knows.
+    """
+    if policy.stops.oco != "FIRST_TRIGGERED_WINS":
+        raise ParamsError("stops.oco", policy.stops.oco, "a replay knows FIRST_TRIGGERED_WINS")
     risk, clamps, sip = policy.risk, policy.clamps, policy.sip
     window, length = risk.drawdown_guard[1:]
     return Rules(

@@ -1,63 +1,168 @@
-"""The world as a compiler sees it: one reference to a struct of arrays and numbers.
+"""The world as a compiler sees it: an address, behind which lie numbers and the arrays' addresses.
 
-Imported only where numba is installed. A value with seventy arrays would be copied at every
-call; a reference isn't.
+Imported only where numba is installed. Values with seventy arrays would be copied at every call,
+and each array counted at every use; what lies behind an address is neither. The caller keeps the
+world alive while a kernel runs.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
-from numba import njit, types
-from numba.experimental import structref
+from llvmlite import ir
+from numba import typeof, types
+from numba.core import cgutils
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import (
+    NativeValue,
+    infer_getattr,
+    lower_getattr_generic,
+    models,
+    register_model,
+    typeof_impl,
+    unbox,
+)
 
+from hybridnb.decide import DECISION, INPUT
 from hybridnb.limits import Limits
 from hybridnb.replay.tape import World
 
-FIELDS = tuple(field.name for field in fields(World))
 LIMITS = np.dtype(
     [(name, "f8", (5,)) if name in ("bucket", "name") else (name, "f8") for name in Limits._fields]
 )
+WORD = ir.IntType(64)
 
 
-@structref.register
-class WorldType(types.StructRef):  # type: ignore[misc]
-    """The struct's type: its fields are the world's."""
+class Handle:
+    """A world's words, 8 bytes for each number, address and length, in the order of its fields."""
 
-    def preprocess_fields(self, fields: Any) -> Any:
-        return tuple((name, types.unliteral(kind)) for name, kind in fields)
-
-
-class WorldRef(structref.StructRefProxy):  # type: ignore[misc]
-    """A handle on the struct, made inside compiled code only."""
-
-
-structref.define_constructor(WorldRef, WorldType, list(FIELDS))
-structref.define_attributes(WorldType)
+    def __init__(self, world: World) -> None:
+        parts = {f.name: _plain(getattr(world, f.name)) for f in fields(World)}
+        records = {"row": np.zeros(1, INPUT), "dec": np.zeros(1, DECISION)}
+        self.kept = parts | records | {"limits": _records(world.limits)}
+        self.words = np.frombuffer(b"".join(map(_packed, self.kept.values())), np.int64)
+        self.address = self.words.ctypes.data
 
 
-def flat(world: World) -> tuple[Any, ...]:
-    """A world's fields in order; limits as records, which are passed by reference."""
-    limits = np.zeros(2, LIMITS)
-    for at, each in enumerate(world.limits):
-        for name, value in each._asdict().items():
-            limits[name][at] = value
-    parts = {name: getattr(world, name) for name in FIELDS} | {"limits": limits}
+def _plain(part: Any) -> Any:
     # One memory layout, so that one compilation serves every history.
-    return tuple(
-        np.require(part, requirements=["C", "W"]) if isinstance(part, np.ndarray) else part
-        for part in parts.values()
+    return np.require(part, requirements=["C", "W"]) if isinstance(part, np.ndarray) else part
+
+
+def _records(every: tuple[Limits, ...]) -> Any:
+    """Limits as records, which are passed by reference."""
+    records = np.zeros(len(every), LIMITS)
+    for at, each in enumerate(every):
+        for name, value in each._asdict().items():
+            records[name][at] = value
+    return records
+
+
+def _packed(part: Any) -> bytes:
+    if isinstance(part, np.ndarray):
+        return struct.pack(f"={1 + part.ndim}q", part.ctypes.data, *part.shape)
+    if isinstance(part, tuple):
+        return b"".join(map(_packed, part))
+    return struct.pack("=d" if isinstance(part, float) else "=q", part)
+
+
+class WorldType(types.Type):  # type: ignore[misc]
+    """An address of words whose types are the fields'."""
+
+    def __init__(self, members: tuple[tuple[str, Any], ...]) -> None:
+        self.members = members
+        super().__init__(name=f"World{members}")
+
+
+register_model(WorldType)(models.OpaqueModel)
+
+
+@typeof_impl.register(Handle)
+def _type_of(handle: Handle, context: Any) -> WorldType:
+    return WorldType(tuple((name, typeof(part)) for name, part in handle.kept.items()))
+
+
+@unbox(WorldType)
+def _from_python(kind: Any, handle: Any, c: Any) -> NativeValue:
+    number = c.pyapi.object_getattr_string(handle, "address")
+    address = c.pyapi.long_as_longlong(number)
+    c.pyapi.decref(number)
+    return NativeValue(c.builder.inttoptr(address, cgutils.voidptr_t))
+
+
+@infer_getattr
+class WorldAttributes(AttributeTemplate):  # type: ignore[misc]
+    """The types of the fields."""
+
+    key = WorldType
+
+    def generic_resolve(self, kind: WorldType, name: str) -> Any:
+        return dict(kind.members).get(name)
+
+
+@lower_getattr_generic(WorldType)
+def _attribute(context: Any, builder: Any, kind: WorldType, address: Any, name: str) -> Any:
+    before = 0
+    for member, of in kind.members:
+        if member == name:
+            break
+        before += _words(of)
+    words = builder.bitcast(address, WORD.as_pointer())
+    return _load(context, builder, of, builder.gep(words, [WORD(before)]))
+
+
+def _words(of: Any) -> int:
+    if isinstance(of, types.Array):
+        return 1 + int(of.ndim)
+    return sum(map(_words, of)) if isinstance(of, types.BaseTuple) else 1
+
+
+def _load(context: Any, builder: Any, of: Any, words: Any) -> Any:
+    """A value of a type from its words; they never change, and arrays in them aren't counted."""
+
+    def word(at: int) -> Any:
+        found = builder.load(builder.gep(words, [WORD(at)]))
+        found.set_metadata("invariant.load", builder.module.add_metadata([]))
+        return found
+
+    if isinstance(of, types.BaseTuple):
+        parts, at = [], 0
+        for each in of:
+            parts.append(_load(context, builder, each, builder.gep(words, [WORD(at)])))
+            at += _words(each)
+        return context.make_tuple(builder, of, parts)
+    if isinstance(of, types.Array):
+        return _array(context, builder, of, [word(at) for at in range(_words(of))])
+    return builder.bitcast(word(0), context.get_value_type(of)) if of is types.float64 else word(0)
+
+
+def _array(context: Any, builder: Any, of: Any, words: list[Any]) -> Any:
+    array = context.make_array(of)(context, builder)
+    size = context.get_abi_sizeof(context.get_data_type(of.dtype))
+    strides = [WORD(size)]
+    for length in words[:1:-1]:
+        strides.insert(0, builder.mul(strides[0], length))
+    nitems = words[1]
+    for length in words[2:]:
+        nitems = builder.mul(nitems, length)
+    from numba.np.arrayobj import populate_array
+
+    populate_array(
+        array,
+        data=builder.inttoptr(words[0], context.get_data_type(of.dtype).as_pointer()),
+        shape=words[1:],
+        strides=strides,
+        itemsize=WORD(size),
+        meminfo=None,
     )
+    return array._getvalue()
 
 
 def entry(kernel: Any, *, cache: bool) -> Callable[[World, int, int], int]:
     """A compiled kernel `(world, start, stop) -> int` that takes the plain world."""
-
-    def enter(given: Any, start: int, stop: int) -> int:
-        return int(kernel(WorldRef(*given), start, stop))
-
-    compiled = njit(enter, cache=cache)
-    return lambda world, start, stop: int(compiled(flat(world), start, stop))
+    del cache
+    return lambda world, start, stop: int(kernel(Handle(world), start, stop))

@@ -170,11 +170,32 @@ class Log:
 
 
 @dataclass(frozen=True)
-class World(Log, Book, Rules, Names, Tape):
+class Scratch:
+    """What a session's sizing works on; nothing of it outlives the session.
+
+    `share` and `open_risk`, shape (n,), are holdings, signed, and open risks in shares of equity.
+    `names`, `action`, `score` and `confidence`, shape (n,), are of the names that act; `asked`,
+    shape (n, 3), are the orders made of them. `row` and `dec` are one record each of
+    `decide.INPUT` and `decide.DECISION`, or what is read like them.
+    """
+
+    share: Floats
+    open_risk: Floats
+    names: Ints
+    action: Ints
+    score: Floats
+    confidence: Floats
+    asked: Ints
+    row: Any
+    dec: Any
+
+
+@dataclass(frozen=True)
+class World(Scratch, Log, Book, Rules, Names, Tape):
     """Everything of a replay as one flat value: what the kernels are given."""
 
 
-def world_of(*parts: Log | Book | Rules | Names | Tape) -> World:
+def world_of(*parts: Scratch | Log | Book | Rules | Names | Tape) -> World:
     """One world of its parts, which it shares."""
     return World(**{f.name: getattr(part, f.name) for part in parts for f in fields(part)})
 
@@ -200,3 +221,10 @@ def new_log(rows: int, sessions: int) -> Log:
     """Room for `rows` rows of each kind."""
     orders, fills, trades = (np.zeros((rows, WIDTH), np.int64) for _ in range(3))
     return Log(orders, fills, trades, np.zeros(3, np.int64), np.zeros(sessions, np.int64))
+
+
+def new_scratch(n: int) -> Scratch:
+    """Room to size n names; the records are plain, which Python reads faster than NumPy's."""
+    floats = {name: np.zeros(n) for name in ("share", "open_risk", "score", "confidence")}
+    ints = {name: np.zeros(n, np.int64) for name in ("names", "action")}
+    return Scratch(**floats, **ints, asked=np.zeros((n, 3), np.int64), row=[{}], dec=[{}])

@@ -9,6 +9,7 @@ from hybridnb.fills import STOP, Prices, protective_fill
 from hybridnb.limits import loop_form
 from hybridnb.replay.booking import (
     ACCEPTED,
+    BUY,
     ENTRY,
     EXIT,
     EXPIRED,
@@ -17,11 +18,14 @@ from hybridnb.replay.booking import (
     FLATTEN,
     PARTIAL,
     SWEEP,
+    UNFILLED,
+    UNPRICED,
     book,
     execute,
     held_names,
     tell,
-    tell_stop,
+    tell_exit,
+    tell_leg,
 )
 from hybridnb.replay.tape import REALISED, SIP_CARRY, Ints, World
 from hybridnb.stops import tighter, trailed
@@ -37,14 +41,12 @@ def market_orders(w: World, t: int, entries: Ints) -> None:
             j = int(w.queue[q])
             if w.leaving[j] != leg or w.close[t, j] == 0:
                 continue
-            order = (j, leg, -1 if w.quantity[j] > 0 else 1)
+            sign = -1 if w.quantity[j] > 0 else 1
             left = int(w.exit_quantity[j] - w.exit_filled[j])
-            done = execute(w, t, order, left, int(w.open[t, j]))
+            done = execute(w, t, j, leg, sign=sign, left=left, reference=int(w.open[t, j]))
             if done > 0:
                 w.exit_filled[j] += done
-                state = FILLED if done == left else PARTIAL
-                units, filled = int(w.exit_quantity[j]), int(w.exit_filled[j])
-                tell(w, t, order, (units, filled, 0, state))
+                tell_exit(w, t, j, FILLED if done == left else PARTIAL)
                 w.leaving[j] = 0 if done == left else leg
     for e in range(len(entries)):
         _enter(w, t, entries, e)
@@ -56,11 +58,24 @@ def _enter(w: World, t: int, entries: Ints, e: int) -> None:
     j, wanted = int(entries[e, 0]), int(entries[e, 1])
     if w.close[t, j] == 0:
         return
-    order, units = (j, ENTRY, 1 if wanted > 0 else -1), abs(wanted)
-    done = execute(w, t, order, units, int(w.open[t, j]))
+    sign, units = 1 if wanted > 0 else -1, abs(wanted)
+    done = execute(w, t, j, ENTRY, sign=sign, left=units, reference=int(w.open[t, j]))
     if done > 0:
         entries[e, 2] = done
-        tell(w, t, order, (units, done, 0, FILLED if done == units else PARTIAL))
+        tell_done(w, t, j, ENTRY, sign=sign, quantity=units, filled=done)
+
+
+def tell_done(w: World, t: int, j: int, leg: int, *, sign: int, quantity: int, filled: int) -> None:
+    """Record what the bar filled of an entry or a sweep."""
+    state = FILLED if filled == quantity else PARTIAL
+    tell(w, t, j, leg, sign=sign, quantity=quantity, filled=filled, price=UNPRICED, state=state)
+
+
+def tell_expired(
+    w: World, t: int, j: int, leg: int, *, sign: int, quantity: int, filled: int
+) -> None:
+    """Record that what is left of an entry or a sweep expired."""
+    tell(w, t, j, leg, sign=sign, quantity=quantity, filled=filled, price=UNPRICED, state=EXPIRED)
 
 
 def touched(w: World, t: int) -> Ints:
@@ -100,17 +115,34 @@ def protective_orders(w: World, t: int) -> None:
         held = int(w.quantity[j])
         sign = -1 if held > 0 else 1
         leg, reference = protective_fill(bar, int(w.stop[j]), int(w.target[j]), sign)
-        done = execute(w, t, (j, leg, sign), abs(held), reference) if leg else 0
+        if leg == 0:
+            continue
+        done = execute(w, t, j, leg, sign=sign, left=abs(held), reference=reference)
         if done > 0:
-            filled_of = w.stop_filled if leg == STOP else w.target_filled
-            filled_of[j] += done
-            filled = int(filled_of[j])
-            price = int(w.stop[j] if leg == STOP else w.target[j])
+            before = int(w.stop_filled[j] if leg == STOP else w.target_filled[j])
+            if leg == STOP:
+                w.stop_filled[j] = before + done
+            else:
+                w.target_filled[j] = before + done
             state = FILLED if done == abs(held) else PARTIAL
-            # The leg's total is what it had filled before and all that was held.
-            tell(w, t, (j, leg, sign), (abs(held) + filled - done, filled, price, state))
+            price = int(w.stop[j] if leg == STOP else w.target[j])
+            whole, filled = abs(held) + before, before + done
+            tell(w, t, j, leg, sign=sign, quantity=whole, filled=filled, price=price, state=state)
     for k in range(first, w.written[FILLS]):
         book(w, t, k)
+
+
+def clear(values: Ints) -> None:
+    """Set all to 0."""
+    values[:] = 0
+
+
+def _clear_loop(values: Ints) -> None:
+    for at in range(len(values)):
+        values[at] = 0
+
+
+loop_form(clear, _clear_loop)
 
 
 def to_trail(w: World, t: int) -> Ints:
@@ -153,7 +185,7 @@ def trail_stops(w: World, t: int) -> None:
         w.best[j], w.moved[j] = best, 0
         if stop != w.stop[j]:
             w.stop[j] = stop
-            tell_stop(w, t, j, ACCEPTED)
+            tell_leg(w, t, j, STOP, state=ACCEPTED)
 
 
 def sweep(w: World, t: int) -> tuple[int, int]:
@@ -172,12 +204,11 @@ def sweep(w: World, t: int) -> tuple[int, int]:
     units = int(int(money[SIP_CARRY]) / (close * (1.0 + SWEEP_ROOM)))
     if units <= 0:
         return 0, 0
-    order = (j, SWEEP, 1)
-    tell(w, t, order, (units, 0, 0, ACCEPTED))
+    tell(w, t, j, SWEEP, sign=BUY, quantity=units, filled=UNFILLED, price=UNPRICED, state=ACCEPTED)
     first = int(w.written[FILLS])
-    done = execute(w, t, order, units, close)
+    done = execute(w, t, j, SWEEP, sign=BUY, left=units, reference=close)
     if done > 0:
-        tell(w, t, order, (units, done, 0, FILLED if done == units else PARTIAL))
+        tell_done(w, t, j, SWEEP, sign=BUY, quantity=units, filled=done)
         book(w, t, first)
     return units, done
 
@@ -187,11 +218,12 @@ def expire(w: World, t: int, entries: Ints, swept: tuple[int, int]) -> None:
     for e in range(len(entries)):
         j, wanted, done = int(entries[e, 0]), int(entries[e, 1]), int(entries[e, 2])
         if done < abs(wanted):
-            order = (j, ENTRY, 1 if wanted > 0 else -1)
-            tell(w, t, order, (abs(wanted), done, 0, EXPIRED))
-    if swept[1] < swept[0]:
-        tell(w, t, (w.sip, SWEEP, 1), (swept[0], swept[1], 0, EXPIRED))
-    w.used[:] = 0
+            sign = 1 if wanted > 0 else -1
+            tell_expired(w, t, j, ENTRY, sign=sign, quantity=abs(wanted), filled=done)
+    units, done = swept
+    if done < units:
+        tell_expired(w, t, w.sip, SWEEP, sign=BUY, quantity=units, filled=done)
+    clear(w.used)
     n = 0
     for q in range(w.queue[-1]):
         if w.leaving[w.queue[q]] > 0:

@@ -1,0 +1,231 @@
+"""A desk whose venue is a broker: every order checked before it leaves, every fill booked once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hybridnb.app.desk import Desk, Setup
+from hybridnb.app.panel import Day
+from hybridnb.app.records import Recorder
+from hybridnb.app.state import Origin, State
+from hybridnb.book import Closing
+from hybridnb.canonical import plain
+from hybridnb.domain import Bar, Fill, Leg, Order, TradingState
+from hybridnb.execution.reconcile import Difference, differences
+from hybridnb.execution.safety import Facts, Standing, check
+from hybridnb.execution.sent import Sent, executed
+from hybridnb.execution.wire import Wire
+from hybridnb.ports import Broker, Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What a live session gets from outside: the broker, and time.
+
+    Attributes
+    ----------
+    broker : Broker
+    pace : callable
+        `(phase) -> iterator`: yields when it is time to listen, ends with the phase.
+    clock : callable
+        Seconds.
+    bars : callable
+        The session's bars so far by symbol; empty until the feed has them.
+    prices : callable
+        Last prices by symbol, in 1/10,000; empty where nobody tells.
+    actions : callable
+        What operators asked for since the last call.
+    """
+
+    broker: Broker
+    pace: Callable[[str], Iterator[None]]
+    clock: Callable[[], float]
+    bars: Callable[[], Mapping[str, Bar]] = dict
+    prices: Callable[[], Mapping[str, int]] = dict
+    actions: Callable[[], Sequence[Mapping[str, Any]]] = tuple
+
+
+class BrokerDesk(Desk):
+    """A desk whose venue is a broker."""
+
+    venue: Wire
+
+    def __init__(
+        self, state: State, day: Day, setup: Setup, record: Recorder, *, floor: Floor
+    ) -> None:
+        self.floor, self.sent, self.accrued = floor, Sent(), False
+        self._kept = 0  # rows that are durable
+        wire = Wire(
+            floor.broker,
+            check=self.checked,
+            journal=self._journal,
+            pace=floor.pace,
+            held=self._held,
+        )
+        wire.remember(state.working)
+        super().__init__(state, day, setup, record, wire)
+
+    def commit(self) -> None:
+        """Make what is new durable."""
+        if len(self.record.rows) > self._kept:
+            self.record.commit()
+            self._kept = len(self.record.rows)
+
+    def _held(self, symbol: str) -> int:
+        position = self.state.book.positions.get(symbol)
+        return position.quantity if position is not None else 0
+
+    def _journal(self, orders: Sequence[Order]) -> None:
+        self.record_all(orders)
+        self.commit()
+
+    def record_all(self, orders: Sequence[Order]) -> None:
+        """Record orders as they stand."""
+        for order in orders:
+            self.record.order(order)
+
+    def checked(self, orders: Sequence[Order], amend: bool) -> list[Order]:
+        """The orders after the pre-trade checks; what passes counts as sent."""
+        self.sent, out = check(
+            self.sent,
+            self.setup.policy.safety,
+            orders,
+            at=self.floor.clock(),
+            facts=self._facts(orders),
+            standing=self._standing(),
+            amend=amend,
+        )
+        return out
+
+    def _facts(self, orders: Sequence[Order]) -> dict[str, Facts]:
+        day, now = self.day, self.floor.prices()
+        return {
+            o.symbol: Facts(
+                day.instruments[o.symbol],
+                now.get(o.symbol, day.last.get(o.symbol)),
+                reference=day.last.get(o.symbol),
+                adv_units=day.liquidity(o.symbol).adv_units if o.symbol in day.symbols else None,
+                held=self._held(o.symbol),
+            )
+            for o in orders
+            if o.symbol in day.instruments
+        }
+
+    def _standing(self) -> Standing:
+        book, risk = self.state.book, self.state.risk
+        gross = sum(
+            abs(p.quantity) * p.multiplier * self.day.last.get(s, p.best)
+            for s, p in book.positions.items()
+        )
+        return Standing(
+            equity=self.opening_equity or book.cash,
+            exposure=gross,
+            available=max(book.cash, 0),
+            state=risk.state,
+            killed=risk.killed,
+            restricted=self.setup.policy.lists.do_not_trade,
+        )
+
+    def take(self, fills: Sequence[Fill]) -> None:
+        """Book what was told at once, then give each position its legs."""
+        for fill in fills:
+            self.book_live(fill)
+        safety, now = self.setup.policy.safety, self.floor.clock()
+        self.sent = executed(self.sent, safety, fills, at=now)
+        for symbol in dict.fromkeys(fill.symbol for fill in fills):
+            self.record_all(self._protected(symbol))
+
+    def book_live(self, fill: Fill) -> None:
+        over = self._beyond(fill)
+        closing = self.applied(fill)
+        self.record.fill(fill)
+        if closing is not None:
+            self.closed_trade(fill, closing)
+        if over:
+            told = f"{over} units of {fill.symbol} were closed beyond the position—halted"
+            self.record.alert(told)
+
+    def _beyond(self, fill: Fill) -> int:
+        held = self._held(fill.symbol)
+        against = held * fill.side.sign < 0
+        return max(0, fill.quantity - (abs(held) if against else 0)) if fill.leg.reduces else 0
+
+    def applied(self, fill: Fill) -> Closing | None:
+        """Take a fill into the book, as far as there is a position to close.
+
+        Both legs may have traded at the venue before one could be withdrawn. What goes beyond
+        the position isn't ours to trade on with: it halts, and the next start refuses.
+        """
+        over = self._beyond(fill)
+        if over:
+            risk = replace(self.state.risk, state=TradingState.HALTED)
+            self.state = replace(self.state, risk=risk)
+            fill = replace(fill, quantity=fill.quantity - over)
+        return super().applied(fill) if fill.quantity else None
+
+    def closed_trade(self, fill: Fill, closing: Closing) -> None:
+        if fill.symbol not in self.state.origins:
+            origin = self._nameless(closing)
+            self.state = replace(self.state, origins={**self.state.origins, fill.symbol: origin})
+        super().closed_trade(replace(fill, quantity=closing.quantity), closing)
+
+    def _nameless(self, closing: Closing) -> Origin:
+        """Of a position whose entry was told after its session was over."""
+        return Origin(
+            decision_id=closing.position.decision_id,
+            order_id="",
+            size_pre=0.0,
+            size_post_risk=0.0,
+            reason_tags=("late_fill",),
+            policy_id=self.setup.policy.id,
+            experiment_id=self.setup.experiment_id,
+            model_version=self.setup.model_version,
+        )
+
+    def recost(self, fill_id: str, symbol: str, more: int) -> None:
+        """A commission that was told after its fill."""
+        book = replace(self.state.book, cash=self.state.book.cash - more)
+        held = book.positions.get(symbol)
+        if held is not None and self.venue.booked[fill_id].leg is Leg.ENTRY:
+            held = replace(held, fees=held.fees + more)
+            book = replace(book, positions={**book.positions, symbol: held})
+        self.state = replace(self.state, book=book)
+
+    def recosted(self) -> None:
+        """Book the commissions that were told anew."""
+        for fill, more in self.venue.costs():
+            self.record.add(
+                "commission",
+                fill_id=fill.fill_id,
+                symbol=fill.symbol,
+                commission=fill.commission,
+                more=more,
+            )
+            self.recost(fill.fill_id, fill.symbol, more)
+
+    def compare(self, statement: Statement) -> list[Difference]:
+        """Book what a statement explains, and record it with what it doesn't."""
+        found = self.venue.settled(statement)
+        self.record_all(found.orders)
+        for fill in found.fills:
+            self.book_live(fill)
+        self.recosted()
+        sip = self.setup.policy.sip.symbol
+        wrong: list[Difference] = list(found.foreign)
+        wrong += differences(self.state.book.positions, statement, ignore=[sip])
+        holding = statement.holdings.get(sip)
+        ours, theirs = self.state.book.sip_units, holding.quantity if holding else 0
+        if ours != theirs:
+            wrong.append(Difference("quantity", sip, str(ours), str(theirs)))
+        self.record.add(
+            "reconciled",
+            broker=self.floor.broker.name,
+            fills=[f.fill_id for f in found.fills],
+            orders=[o.client_id for o in found.orders],
+            lost=[o.client_id for o in found.lost],
+            differences=[plain(d) for d in wrong],
+            cash=statement.cash,
+        )
+        return wrong

@@ -1,0 +1,109 @@
+"""A desk rebuilt from the rows of a session that was interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from hybridnb.app.live_desk import LiveDesk
+from hybridnb.app.state import Origin
+from hybridnb.domain import Fill, Leg, Order, OrderState
+from hybridnb.risk import Closed, marked, opened
+
+Rows = Sequence[Mapping[str, Any]]
+_ORDER, _FILL = TypeAdapter(Order), TypeAdapter(Fill)
+_HEAD = ("kind", "book", "session", "n")
+
+
+def remember(desk: LiveDesk, past: Rows) -> None:
+    """Tell a desk the orders and fills of earlier sessions, so that none is taken for news.
+
+    Whatever isn't carried over as working is over.
+    """
+    working = {order.client_id for order in desk.state.working}
+    orders: dict[str, Order] = {}
+    for row in past:
+        if row["kind"] == "order" and row["client_id"] not in working:
+            order = _ORDER.validate_python(_body(row))
+            over = OrderState.EXPIRED if order.state.open else order.state
+            orders[order.client_id] = replace(order, state=over)
+        if row["kind"] == "fill":
+            desk.venue.remember(fills=[_FILL.validate_python(_body(row))])
+        if row["kind"] == "commission":
+            _commission(desk, row)
+    desk.venue.remember(orders.values())
+
+
+def resume(desk: LiveDesk, rows: Rows) -> None:
+    """Rebuild a desk from the rows of a session that was interrupted."""
+    risk, _ = opened(desk.state.risk, desk.day.ordinal)
+    desk.state = replace(desk.state, risk=risk)
+    decisions = {r["decision_id"]: r for r in rows if r["kind"] == "decision"}
+    for row in rows:
+        match row["kind"]:
+            case "session_opened":
+                desk.opening_equity = int(row["equity"])
+            case "order":
+                _known(desk, _ORDER.validate_python(_body(row)), decisions)
+            case "fill":
+                _filled(desk, _FILL.validate_python(_body(row)))
+            case "commission":
+                _commission(desk, row)
+                desk.recost(row["fill_id"], row["symbol"], row["more"])
+            case "sip":
+                book = replace(desk.state.book, sip_carry=row["carry"])
+                desk.state, desk.accrued = replace(desk.state, book=book), True
+            case "mark":
+                policy = desk.setup.policy.risk
+                risk, _ = marked(desk.state.risk, policy, row["day_pnl"], at=desk.day.session)
+                desk.state = replace(desk.state, risk=risk)
+            case "operator":
+                desk.stand(row["action"])
+    entries = [o for o in desk.venue.working if not o.leg.reduces]
+    # What works there counts against the limits from the start.
+    desk.checked([o for o in entries if o.state is not OrderState.CREATED], True)
+
+
+def _body(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in row.items() if k not in _HEAD}
+
+
+def _commission(desk: LiveDesk, row: Mapping[str, Any]) -> None:
+    known = desk.venue.booked[row["fill_id"]]
+    desk.venue.remember(fills=[replace(known, commission=row["commission"])])
+
+
+def _filled(desk: LiveDesk, fill: Fill) -> None:
+    desk.venue.remember(fills=[fill])
+    closing = desk.applied(fill)
+    if closing is not None:
+        desk.closed.append(Closed(desk.day.ordinal, fill.symbol, fill.leg, closing.pnl))
+
+
+def _known(desk: LiveDesk, order: Order, decisions: Mapping[str, Mapping[str, Any]]) -> None:
+    desk.venue.remember([order])
+    positions = desk.state.book.positions
+    if order.leg is Leg.ENTRY and order.decision_id in decisions:
+        row = decisions[order.decision_id]
+        origin = Origin(
+            decision_id=order.decision_id,
+            order_id=order.client_id,
+            size_pre=float(row["size_pre"]),
+            size_post_risk=float(row["size_post_risk"]),
+            reason_tags=tuple(row["reasons"]),
+            policy_id=row["policy_id"],
+            experiment_id=row["experiment_id"],
+            model_version=row["model_version"],
+        )
+        origins = {**desk.state.origins, order.symbol: origin}
+        desk.state = replace(desk.state, origins=origins)
+    held = positions.get(order.symbol)
+    moves = order.leg is Leg.STOP and order.state.open
+    if moves and order.stop and held and held.decision_id == order.decision_id:
+        # A stop that had moved: the level of the position is the one that was recorded last.
+        moved = replace(held, stop=order.stop)
+        book = replace(desk.state.book, positions={**positions, order.symbol: moved})
+        desk.state = replace(desk.state, book=book)
