@@ -58,6 +58,7 @@ def measured(given: argparse.Namespace) -> dict[str, Any]:
     small = history(5, 30)  # its tasks take a millisecond: the rest of their time is overhead
     run = kernel(plain=False, say=_say)
     ready(run, *big, rules(Policy(), MODE, verdict_valid=False))
+    load = os.getloadavg()[0]  # of a machine that should have nothing else to do
     one, frame = best(big, given.repeat, jobs=1)
     tiny, _ = best(small, given.repeat, jobs=1)
     loky, same = best(big, given.repeat, jobs=WORKERS)
@@ -81,6 +82,7 @@ def measured(given: argparse.Namespace) -> dict[str, Any]:
         "what": f"{count} policies over {given.symbols} names x {given.sessions} sessions",
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {sys.version.split()[0]}",
         "distributed": distributed.__version__,
+        "load_before": round(load, 2),
         "bars": given.symbols * given.sessions * count,
         "history_mib": round(mib(big[0]), 1),
         "one_process_s": round(one, 3),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import enum
+import functools
 import hashlib
 import json
 import math
@@ -37,17 +38,32 @@ def plain(value: Any) -> Any:
     ValueError
         On infinity, or on a type that has no canonical form.
     """
+    known = type(value)
+    if known is str or known is int or known is bool or value is None:
+        return value
+    if known is float:
+        return _number(value)
+    if known is dict:
+        return {k if type(k) is str else str(plain(k)): plain(v) for k, v in value.items()}
+    if known is list or known is tuple:
+        return [plain(v) for v in value]
+    if isinstance(value, enum.Enum):
+        return value._value_
+    if dataclasses.is_dataclass(known):
+        return {name: plain(getattr(value, name)) for name in _fields(known)}
+    return _rare(value)
+
+
+def _rare(value: Any) -> Any:
     match value:
-        case None | bool() | str() if not isinstance(value, enum.Enum):
-            return value
-        case enum.Enum():
-            return value.value
+        case np.bool_():
+            return bool(value)
         case int() | np.integer():
             return int(value)
         case float() | np.floating():
             return _number(float(value))
-        case np.bool_():
-            return bool(value)
+        case str():
+            return str(value)
         case dt.datetime() | dt.date():
             return value.isoformat()
         case Mapping():
@@ -56,13 +72,12 @@ def plain(value: Any) -> Any:
             return [plain(v) for v in value.tolist()]
         case list() | tuple():
             return [plain(v) for v in value]
-    return _record(value)
+    raise ValueError(f"{type(value).__name__} has no canonical form")
 
 
-def _record(value: Any) -> dict[str, Any]:
-    if not dataclasses.is_dataclass(value):
-        raise ValueError(f"{type(value).__name__} has no canonical form")
-    return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+@functools.cache
+def _fields(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def _number(value: float) -> float | None:

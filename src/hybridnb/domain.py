@@ -78,7 +78,7 @@ class OrderState(StrEnum):
     @property
     def open(self) -> bool:
         """True while the order can still fill; an unknown order is in flight until reconciled."""
-        return self.value not in ("filled", "cancelled", "rejected", "expired")
+        return self._value_ not in ("filled", "cancelled", "rejected", "expired")
 
 
 class Leg(StrEnum):

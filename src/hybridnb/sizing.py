@@ -154,16 +154,19 @@ def _tail_within_loop(
     var_limit: float,
     es_limit: float,
 ) -> bool:
-    excess, beyond, known = 0.0, 0, 0
-    rank = int(np.ceil(TAIL_SHARE * len(book)))
-    for t in range(len(book)):
+    beyond, known, n = 0, 0, len(book)
+    rank = int(np.ceil(TAIL_SHARE * n))
+    for t in range(n):
         value = book[t] + more * returns[t]
         known += abs(value) < np.inf
-        if value < -var_limit:
-            beyond += 1
-            excess += -value - var_limit
-    if len(book) < MIN_TAIL_ROWS or known < len(book) or beyond >= rank:
+        beyond += value < -var_limit
+    if n < MIN_TAIL_ROWS or known < n or beyond >= rank:
         return False
+    excess = 0.0
+    for t in range(n if beyond > 0 else 0):
+        value = book[t] + more * returns[t]
+        if value < -var_limit:
+            excess += -value - var_limit
     return var_limit + excess / rank <= es_limit * _SURELY
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -135,7 +134,7 @@ def test_a_stretch_that_isn_t_there(
     assert words in error["message"] and error["remedy"]
 
 
-def test_without_a_model_something_is_missing(_home: Path) -> None:
+def test_without_a_model_something_is_missing() -> None:
     done = CliRunner().invoke(cli, ["replay", *DAY, "--json"])
     error = json.loads(done.stdout)
     assert done.exit_code == 4

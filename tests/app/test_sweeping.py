@@ -1,4 +1,4 @@
-"""Sweeps: one row a combination, the same whoever computes it, and none lost to another's failure."""
+"""Sweeps: a row a combination, the same whoever computes it, none lost to another's failure."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from hybridnb import metrics
 from hybridnb.app.cli import cli
 from hybridnb.app.context import Context, Request, open_day
 from hybridnb.app.history import History
+from hybridnb.app.home import Home
 from hybridnb.app.kernels import MODE
 from hybridnb.app.replaying import names_of, tape_of
 from hybridnb.app.review import _trials
@@ -89,15 +90,13 @@ def address() -> Iterator[str]:
         threads_per_worker=1,
         processes=True,
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         env={"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
     ) as cluster:
         yield cluster.scheduler_address
 
 
-def test_a_row_is_the_replay_of_its_policy(
-    market: tuple[Tape, Names], one: pd.DataFrame
-) -> None:
+def test_a_row_is_the_replay_of_its_policy(market: tuple[Tape, Names], one: pd.DataFrame) -> None:
     assert list(one.columns) == [*GRID, "policy", *FIGURES, "sha256"]
     assert one["sha256"].nunique() == len(one) == 6
     assert one["trades"].min() > 0
@@ -111,7 +110,7 @@ def test_a_row_is_the_replay_of_its_policy(
     assert row["sha256"] == done.sha256
     equity = np.array([cash, *done.equity[255:]]) / SCALE
     assert row["equity"] == equity[-1]
-    assert row["sharpe"] == metrics.sharpe(np.diff(equity) / equity[:-1])
+    assert row["sharpe"] == pytest.approx(metrics.sharpe(np.diff(equity) / equity[:-1]))
     assert row["max_drawdown"] == metrics.max_drawdown(equity)
     fills = done.fills.tolist()
     assert row["fees"] == pytest.approx(sum(f[7] for f in fills) / SCALE)
@@ -119,9 +118,7 @@ def test_a_row_is_the_replay_of_its_policy(
     assert row["slippage"] == pytest.approx(paid) and paid > 0.0
 
 
-def test_two_processes_give_what_one_gives(
-    market: tuple[Tape, Names], one: pd.DataFrame
-) -> None:
+def test_two_processes_give_what_one_gives(market: tuple[Tape, Names], one: pd.DataFrame) -> None:
     found = sweep(*market, Policy(), GRID, start=255, plain=True, jobs=2, say=silent)
     pd.testing.assert_frame_equal(found, one, check_exact=True)
 
@@ -281,9 +278,9 @@ def history_of(context: Context, panel_of: Make, monkeypatch: pytest.MonkeyPatch
 
 
 def test_every_finished_combination_is_a_trial_that_the_gates_count(
-    context: Context, panel_of: Make, monkeypatch: pytest.MonkeyPatch, _home: Path
+    context: Context, panel_of: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    context = replace(context, home=replace(context.home, root=_home))
+    context = replace(context, home=Home(tmp_path))
     history = history_of(context, panel_of, monkeypatch)
     assert _trials(context, 0.1)[0] == 1
     how: Any = {"jobs": 1, "dask": "", "plain": True, "say": silent}

@@ -86,13 +86,24 @@ def test_a_market_order_fills_at_the_open() -> None:
 
 def test_slippage_and_commission_are_charged() -> None:
     """2 bps half spread and 1 × 2 % × √(100 / 1,000,000) = 2 bps impact on 100.00."""
-    desk = venue(POLICY.costs)
-    desk.liquidity = {"A": Liquidity(1e6, 0.02)}
+    desk = venue(POLICY.costs.model_copy(update={"latency": "none"}))
+    desk.liquidity = lambda symbol: Liquidity(1e6, 0.02)
     desk.submit([market(100)])
     (fill,) = desk.run({"A": FLAT}, OPEN)[1]
     assert fill.price == pytest.approx(1_000_400, abs=1)
     assert fill.slippage == (fill.price - fill.reference) * 100
     assert fill.commission == 10_000
+
+
+def test_a_market_order_pays_for_the_time_it_travels() -> None:
+    """100 ms of 6.5 hours: 2 % × √(2/π) × √(0.1 / 23,400) are 0.33 bps more on 100.00."""
+    prices = []
+    for latency in ("none", "fixed"):
+        desk = venue(POLICY.costs.model_copy(update={"latency": latency}))
+        desk.liquidity = lambda symbol: Liquidity(1e6, 0.02)
+        desk.submit([market(100)])
+        prices.append(desk.run({"A": FLAT}, OPEN)[1][0].price)
+    assert prices[1] - prices[0] == pytest.approx(33, abs=1)
 
 
 def test_at_most_a_tenth_of_the_volume_and_the_rest_of_an_entry_expires() -> None:

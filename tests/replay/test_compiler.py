@@ -5,8 +5,10 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from hybridnb.policy import Costs, Policy, Stops, validated
 from hybridnb.replay import compiler
 from hybridnb.replay.compiler import available, compiled
 from hybridnb.replay.run import sessions
+from hybridnb.replay.tape import Book, Log, Scratch, World
 
 Make = Callable[..., Any]
 NAN, INF = float("nan"), float("inf")
@@ -222,9 +225,104 @@ def test_these_universes_hold_every_outcome(decided: Callable[..., None]) -> Non
         actions |= set(out["action"].tolist())
         bound |= set(out["bound"].tolist())
         refused |= int(np.bitwise_or.reduce(out["refused"]))
-    assert actions == {-1, 0, 1} and {1, 2, 3, 6} <= bound
+    assert actions == {-1, 0, 1} and {0, 1, 3, 6} <= bound
     for name in ("NO_PREDICTION", "NOT_FINITE", "KELLY", "NO_ROOM", "LOCKED"):
         assert refused & int(Refusal[name]), name
+
+
+# Array forms and the loops that a compiler takes instead: the same, uncompiled too
+
+CHANGING = [f.name for part in (Book, Log, Scratch) for f in fields(part)]
+
+
+def owned(value: Any) -> Any:
+    """A copy of all that a kernel may write to."""
+    if isinstance(value, World):
+        return replace(value, **{name: deepcopy(getattr(value, name)) for name in CHANGING})
+    return deepcopy(value)
+
+
+def equal(one: Any, other: Any) -> None:
+    if isinstance(one, World):
+        for name in CHANGING:
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+    elif isinstance(one, tuple):
+        for mine, theirs in zip(one, other, strict=True):
+            equal(mine, theirs)
+    elif getattr(one, "dtype", None) is not None and one.dtype.names:
+        for name in one.dtype.names:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+    else:
+        np.testing.assert_array_equal(one, other)
+
+
+class Spy:
+    """Runs the loop beside every call of an array form, on arrays of its own."""
+
+    def __init__(self) -> None:
+        modules = [m for name, m in sys.modules.items() if name.startswith("hybridnb.")]
+        named = [(m, name, f) for m in modules for name, f in vars(m).items()]
+        self.places = [(m, name, f) for m, name, f in named if hasattr(f, "loop")]
+        self.calls: Counter[str] = Counter()
+
+    def beside(self, form: Any) -> Callable[..., Any]:
+        def both(*given_: Any) -> Any:
+            if any(isinstance(each, dict) for each in given_):
+                return form(*given_)  # columns, where a loop takes records
+            mine = tuple(map(owned, given_))
+            found, looped = form(*given_), form.loop(*mine)
+            equal(found, looped)
+            equal(given_, mine)
+            self.calls[form.__name__] += 1
+            return found
+
+        return both
+
+
+@pytest.fixture
+def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
+    watching = Spy()
+    for module, name, form in watching.places:
+        monkeypatch.setattr(module, name, watching.beside(form))
+    return watching
+
+
+def test_each_loop_does_what_its_array_form_does_at_every_call(spy: Spy, past_of: Make) -> None:
+    for seed in (1, 4, 7):
+        past = past_of(seed)
+        found = past.replay(stop=past.start + 25)
+        assert len(found.trades) > 0
+    for seed in range(20):
+        rows, returns = any_universe(20, seed)
+        with np.errstate(all="ignore"):
+            decide.decide((LONG, SHORT)[seed % 2], Account(1e6, 0.05, False), rows, returns)
+    every = {form.__name__ for _, _, form in spy.places}
+    assert len(every) > 8
+    assert {name for name in every if spy.calls[name] < 10} == set()
+
+
+@given(seed=st.integers(0, 2**31), t=st.integers(0, 300))
+def test_the_loop_of_the_tail_keeps_the_smallest_as_sorting_does(seed: int, t: int) -> None:
+    rng = np.random.default_rng(seed)
+    book, returns = rng.normal(0, 0.01, t), np.round(rng.normal(0, 0.02, t), 2)
+    returns[rng.random(t) < 0.1 * (seed % 3)] = rng.choice([NAN, INF, -INF])
+    more = float(rng.uniform(-1, 1))
+    with np.errstate(all="ignore"):
+        expected = sizing.tail_risk_with(book, more, returns)
+        assert bits(sizing.tail_risk_with.loop(book, more, returns)) == bits(expected)
+
+
+@given(seed=st.integers(0, 2**31), n=st.integers(0, 30))
+def test_the_loops_of_the_blend_fill_the_same_records(seed: int, n: int) -> None:
+    rows, _ = any_universe(n, seed)
+    lim = (LONG, SHORT)[seed % 2]
+    arrays, looped = np.zeros(n, decide.DECISION), np.zeros(n, decide.DECISION)
+    with np.errstate(all="ignore"):
+        for form in (blender.blend_arrays, decide._without_entries):
+            form(lim, rows, arrays)
+            form.loop(lim, rows, looped)  # type: ignore[attr-defined]
+    for name in decide.DECISION.names:
+        assert arrays[name].tobytes() == looped[name].tobytes(), name
 
 
 # The whole loop

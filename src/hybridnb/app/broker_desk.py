@@ -13,6 +13,7 @@ from hybridnb.app.state import Origin, State
 from hybridnb.book import Closing
 from hybridnb.canonical import plain
 from hybridnb.domain import Bar, Fill, Leg, Order, TradingState
+from hybridnb.execution.brackets import legs
 from hybridnb.execution.reconcile import Difference, differences
 from hybridnb.execution.safety import Facts, Standing, check
 from hybridnb.execution.sent import Sent, executed
@@ -135,7 +136,15 @@ class BrokerDesk(Desk):
         safety, now = self.setup.policy.safety, self.floor.clock()
         self.sent = executed(self.sent, safety, fills, at=now)
         for symbol in dict.fromkeys(fill.symbol for fill in fills):
-            self.record_all(self._protected(symbol))
+            self.record_all(self._legs_of(symbol))
+
+    def _legs_of(self, symbol: str) -> list[Order]:
+        """Legs of the position's full size; without one, nothing that reduces left at work."""
+        position = self.state.book.positions.get(symbol)
+        if position is not None:
+            return self.venue.amend(legs(position))
+        mine = [o for o in self.venue.working if o.symbol == symbol and o.leg.reduces]
+        return self.venue.cancel([o.client_id for o in mine])
 
     def book_live(self, fill: Fill) -> None:
         over = self._beyond(fill)

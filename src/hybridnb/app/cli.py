@@ -5,17 +5,14 @@ Heavy parts load inside the commands that use them, so that `--help` answers at 
 
 from __future__ import annotations
 
-import functools
-import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
 from hybridnb import __version__
-from hybridnb.errors import HybridnbError
+from hybridnb.app.cli_desk import COMMANDS
+from hybridnb.app.cli_options import Command, day_options, reported, request_of, say
 
 EXIT_CODES = {
     0: "done",
@@ -25,54 +22,6 @@ EXIT_CODES = {
     4: "something outside is missing",
     5: "internal",
 }
-Command = Callable[..., Any]
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
-
-
-def _reported(command: Command) -> Command:
-    """Add `--json`; print the result; turn an error into its exit code, sentence and remedy."""
-
-    @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-    @functools.wraps(command)
-    def run(*args: Any, as_json: bool, **kwargs: Any) -> None:
-        try:
-            result, text = command(*args, **kwargs)
-        except HybridnbError as error:
-            if as_json:
-                click.echo(json.dumps(error.as_dict(), ensure_ascii=False))
-            _say(f"error: {error}")
-            if error.remedy:
-                _say(f"remedy: {error.remedy}")
-            sys.exit(error.exit_code)
-        click.echo(json.dumps(result, ensure_ascii=False, allow_nan=False) if as_json else text)
-
-    return run
-
-
-def _day_options(command: Command) -> Command:
-    for option in reversed(
-        [
-            click.option("--feed", default="", help="Feed; params/day.yml's by default."),
-            click.option("--data", default="", type=click.Path(), help="Bars for --feed folder."),
-            click.option("--date", "session", default="", help="Session; the last by default."),
-            click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Of every choice."),
-            click.option("--profile", default="", help="Training profile of params/learning.yml."),
-            click.option("--params", default="", type=click.Path(), help="Folder of parameters."),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
-def _request(**given: Any) -> Any:
-    from hybridnb.app.context import Request
-
-    given["data"] = str(Path(given["data"]).resolve()) if given.get("data") else ""
-    given["params"] = str(Path(given["params"]).resolve()) if given.get("params") else ""
-    return Request(**given)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -82,13 +31,13 @@ def cli() -> None:
 
 
 @cli.command()
-@_day_options
-@_reported
+@day_options
+@reported
 def day(**given: Any) -> Any:
     """Run the main job: check data, train if needed, review gates, trade, report."""
     from hybridnb.app.day import run_day
 
-    done = run_day(_request(**given), say=_say)
+    done = run_day(request_of(**given), say=say)
     return done, f"{done['session']}: open {done['reports'][0]}"
 
 
@@ -105,30 +54,30 @@ def _stretch_options(command: Command) -> Command:
 
 
 @cli.command()
-@_day_options
+@day_options
 @_stretch_options
-@_reported
+@reported
 def replay(first: str, last: str, plain: bool, **given: Any) -> Any:
     """Trade a feed's whole predicted history again from a new account."""
     from hybridnb.app.replay_command import replay_history, replay_text
 
-    done = replay_history(_request(**given), first=first, last=last, plain=plain, say=_say)
+    done = replay_history(request_of(**given), first=first, last=last, plain=plain, say=say)
     return done, replay_text(done)
 
 
 @cli.command()
-@_day_options
+@day_options
 @_stretch_options
 @click.option("--set", "choices", multiple=True, help="KEY=V1,V2,… of the policy, repeatable.")
 @click.option("--jobs", type=click.IntRange(1, 1024), help="Processes; one a core by default.")
 @click.option("--dask", default="", help="Scheduler, tcp://HOST:PORT; HYBRIDNB_DASK by default.")
-@_reported
+@reported
 def sweep(choices: tuple[str, ...], first: str, last: str, **given: Any) -> Any:
     """Replay the history under every combination of policy values; each is a recorded trial."""
     from hybridnb.app.sweep_command import sweep_history, sweep_text
 
     how = {name: given.pop(name) for name in ("jobs", "dask", "plain")}
-    done = sweep_history(_request(**given), choices, first=first, last=last, **how, say=_say)
+    done = sweep_history(request_of(**given), choices, first=first, last=last, **how, say=say)
     return done, sweep_text(done)
 
 
@@ -137,12 +86,12 @@ def sweep(choices: tuple[str, ...], first: str, last: str, **given: Any) -> Any:
 @click.option("-f", "--file", "file", type=click.Path(), help="YAML of parameters.")
 @click.option("-p", "--parameter", "given", multiple=True, help="NAME=VALUE, repeatable.")
 @click.option("--out", type=click.Path(), help="Folder of the result; the reports by default.")
-@_reported
+@reported
 def run(notebook: str, file: str | None, given: tuple[str, ...], out: str | None) -> Any:
     """Run one notebook with parameters, as the schedule does."""
     from hybridnb.app.jobs import run_one
 
-    done = run_one(notebook, file=file, given=given, out=out, say=_say)
+    done = run_one(notebook, file=file, given=given, out=out, say=say)
     return done, f"{done['status']}: {done['report']}"
 
 
@@ -151,7 +100,7 @@ def run(notebook: str, file: str | None, given: tuple[str, ...], out: str | None
 @click.option("--calendar", default="", help="Exchange calendar, for instance XTSE.")
 @click.option("--zone", default="", help="Time zone of times that name none.")
 @click.option("--currency", default="", help="Currency of the prices.")
-@_reported
+@reported
 def ingest(path: str, **given: str) -> Any:
     """Check a file or folder of bars and store it; nothing is written if a rule is broken."""
     from hybridnb.app.ingesting import ingest_path
@@ -164,7 +113,7 @@ def ingest(path: str, **given: str) -> Any:
 
 
 @cli.command()
-@_reported
+@reported
 def status() -> Any:
     """Show mode, trading state, kill switch, limits and the last session of each book."""
     from hybridnb.app.status import read_status, status_text
@@ -175,7 +124,7 @@ def status() -> Any:
 
 @cli.command()
 @click.option("--days", default=7, type=click.IntRange(1, 3650), help="Sessions to cover.")
-@_reported
+@reported
 def report(days: int) -> Any:
     """Write a page over the last sessions: result, orders, verdicts, alerts."""
     from hybridnb.app.reporting import report_days
@@ -190,7 +139,7 @@ def ledger() -> None:
 
 
 @ledger.command()
-@_reported
+@reported
 def verify() -> Any:
     """Recompute both chains; exit 1 with the first broken row."""
     from hybridnb.app.ledgers import verify_ledger
@@ -202,7 +151,7 @@ def verify() -> Any:
 @ledger.command()
 @click.option("--format", "kind", type=click.Choice(["parquet", "csv"]), default="parquet")
 @click.option("--out", required=True, type=click.Path(), help="Folder to write to.")
-@_reported
+@reported
 def export(kind: Literal["parquet", "csv"], out: str) -> Any:
     """Write both chains as Parquet or CSV."""
     from hybridnb.app.ledgers import export_ledger
@@ -213,7 +162,7 @@ def export(kind: Literal["parquet", "csv"], out: str) -> Any:
 
 @cli.command()
 @click.argument("decision")
-@_reported
+@reported
 def explain(decision: str) -> Any:
     """Print every term of a decision back to its input rows. DECISION is an id or a symbol."""
     from hybridnb.app.explain import explain_decision
@@ -222,12 +171,16 @@ def explain(decision: str) -> Any:
 
 
 @cli.command()
-@_reported
+@reported
 def doctor() -> Any:
     """Check keys, Ollama, disk, calendar and permissions; say the remedy of what is wrong."""
     from hybridnb.app.doctor import examine
 
     return examine()
+
+
+for _command in COMMANDS:
+    cli.add_command(_command)
 
 
 def main() -> None:

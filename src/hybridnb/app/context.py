@@ -92,8 +92,14 @@ class Context:
         return Ledger(self.home.ledger_url, heads=self.home.heads)
 
 
-def open_day(request: Request) -> Context:
+def open_day(request: Request, *, now: pd.Timestamp | None = None) -> Context:
     """Load and check everything a day needs.
+
+    Parameters
+    ----------
+    now : Timestamp or None
+        With a time zone: the session may be the one in progress at this time, which has no bars
+        yet; it is the default then.
 
     Raises
     ------
@@ -116,19 +122,40 @@ def open_day(request: Request) -> Context:
         sip_symbol=chosen.policy.sip.symbol,
         symbols=chosen.symbols.symbols,
     )
-    session = _session(whole, request.session)
+    session = _session(whole, request.session) if now is None else _present(whole, request, now)
     profile = request.profile or day.profile
     chosen.learning(profile)
     return Context(
         request=request,
         settings=chosen,
-        market=until(whole, session),
+        market=until(whole, session if now is None else session - pd.Timedelta(days=1)),
         session=session.strftime("%Y-%m-%d"),
         seed=seed,
         profile=profile,
         home=home(),
         history=whole.bars,
     )
+
+
+def _present(market: MarketData, request: Request, now: pd.Timestamp) -> pd.Timestamp:
+    """The session in progress, or a later one than the bars reach that was asked for."""
+    today = now.tz_convert(calendar.zone(market.calendar)).tz_localize(None).normalize()
+    try:
+        session = pd.Timestamp(request.session).normalize() if request.session else today
+    except ValueError:
+        raise UsageError(f"{request.session!r} is no date") from None
+    if not calendar.is_session(market.calendar, session):
+        nearest = calendar.next_session(market.calendar, session)
+        raise UsageError(
+            f"{market.calendar} doesn't open on {session:%Y-%m-%d}",
+            remedy=f"Its next session is {nearest:%Y-%m-%d}.",
+        )
+    if session < today:
+        raise UsageError(
+            f"{session:%Y-%m-%d} is over: a broker trades the session in progress",
+            remedy="Use `hybridnb trade --broker paper` or `hybridnb day` for history.",
+        )
+    return session
 
 
 def _session(market: MarketData, asked: str) -> pd.Timestamp:

@@ -6,7 +6,7 @@ records all of it. What to trade is decided elsewhere (`session.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,6 +39,8 @@ Decide = Callable[[Limits, Account, NDArray[Any], NDArray[np.float64]], NDArray[
 class Setup:
     """What doesn't change inside a session: policy, models' stamps, the hint, the verdict.
 
+    `actions` are the operators', applied at the opening.
+
     `decide` is `hybridnb.decide.decide` or its compiled twin.
     """
 
@@ -50,6 +52,7 @@ class Setup:
     verdict_valid: bool = False
     entries: bool = True
     decide: Decide = decide
+    actions: Sequence[Mapping[str, Any]] = ()
 
 
 class Desk:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hybridnb.app.ledgers import open_ledger
-from hybridnb.app.records import held_back
+from hybridnb.app.records import decision_rows
 from hybridnb.app.views import MULTIPLIERS
 from hybridnb.blender import blend
 from hybridnb.canonical import sha256
@@ -21,25 +21,10 @@ _BLENDED = ("p_short", "p_mid", "rl", "volatility_z", "sentiment", "liquidity")
 _PAIRED = ("correlation", "correlation_floor")
 
 
-def _held_back(ledger: Ledger, symbol: str) -> list[Row]:
-    """The symbol's last decision among those that share a row; [] where there is none."""
-    for row in reversed(ledger.rows("session", kind="holds")):
-        same = {"book": row["book"], "session": row["session"]}
-        found = held_back(row, symbol, _limits(ledger, same))
-        if found is not None:
-            return [found | _stamp(ledger, same)]
-    return []
-
-
 def _limits(ledger: Ledger, same: Mapping[str, str]) -> Limits:
     opened = ledger.rows("session", kind="session_opened", **same)[0]
     policy = ledger.rows("session", kind="policy", **same)[0]["values"]
     return limits(validated(Policy, policy, file="the ledger's policy"), Mode(opened["mode"]))
-
-
-def _stamp(ledger: Ledger, same: Mapping[str, str]) -> dict[str, Any]:
-    opened = ledger.rows("session", kind="session_opened", **same)[0]
-    return {n: opened[n] for n in ("policy_id", "experiment_id", "model_version") if n in opened}
 
 
 def explain_decision(asked: str) -> tuple[dict[str, Any], str]:
@@ -53,12 +38,10 @@ def explain_decision(asked: str) -> tuple[dict[str, Any], str]:
         When no such decision is in the ledger.
     """
     ledger = open_ledger()
-    found: list[Row] = [*ledger.rows("session", kind="decision", decision_id=asked)]
-    found = found or [*ledger.rows("session", kind="decision", symbol=asked)]
-    shared = [] if found and found[-1]["decision_id"] == asked else _held_back(ledger, asked)
-    found = sorted([*found[-1:], *shared], key=lambda row: str(row["session"]))
+    every = [row for kind in ("decision", "universe") for row in ledger.rows("session", kind=kind)]
+    found = sorted(decision_rows(every, asked), key=lambda row: str(row["session"]))
     if not found:
-        known = sorted({r["symbol"] for r in ledger.rows("session", kind="decision")})
+        known = sorted({r["symbol"] for r in decision_rows(every)})
         raise UsageError(
             f"no decision {asked!r} in the ledger",
             remedy=f"Symbols with decisions: {', '.join(known) or 'none yet'}.",

@@ -13,7 +13,7 @@ from hybridnb.app import figures, views
 from hybridnb.app.html import page
 from hybridnb.app.runner import write_atomically
 from hybridnb.app.trading import Traded
-from hybridnb.policy import Policy
+from hybridnb.policy import Costs, Policy
 
 _SHARES = ("size_pre", "capped", "size_post_risk")
 _SCORES = ("score", "p_short", "p_mid", "rl", "base", "confidence", *views.PENALTIES)
@@ -25,6 +25,8 @@ _FORMATS: dict[str, str] = (
     | dict.fromkeys(_MONEY, "{:,.2f}")
     | {"n": "{:,.0f}", "slippage_bps": "{:.2f}", "quantity": "{:,.0f}", "filled": "{:,.0f}"}
     | {"unrealised": "{:+,.2f}", "pnl": "{:+,.2f}"}
+    | dict.fromkeys(("at half", "at twice"), "{:+,.2f}")
+    | dict.fromkeys(("at half, bps", "at twice, bps"), "{:+.3f}")
 )
 
 
@@ -78,7 +80,10 @@ def write_index(
             f"Gates: {escape(verdict['status'])}",
             table(views.gates(verdict), empty="No gate was reviewed.") + _why(verdict),
         ),
-        _section("How orders are filled on paper", _sentences(assumptions(policy))),
+        _section(
+            "How orders are filled on paper",
+            _sentences(assumptions(policy)) + _sensitivity(exports["live_session"]),
+        ),
         _stamps(traded, verdict),
     ]
     path = folder / "index.html"
@@ -175,7 +180,29 @@ def assumptions(policy: Policy) -> list[str]:
         f" order, at most {c.commission_maximum:.2%} of the fill's value.",
         f"Half spread {c.half_spread_core:g} bps (core), {c.half_spread_fno:g} (F&O),"
         f" {c.half_spread_penny:g} (penny); impact {c.impact:g} · σ · √(quantity / ADV).",
+        _latency(c),
     ]
+
+
+def _sensitivity(session: Mapping[str, Any]) -> str:
+    """What the closing equity would have gained with each assumption at half and at twice."""
+    found = pd.DataFrame(session["sensitivity"])
+    if not (found[["half", "twice"]] != 0.0).any(axis=None):
+        return _sentences(["No order was filled: none of these assumptions moved the result."])
+    names = {"half": "at half", "half_bps": "at half, bps"}
+    names |= {"twice": "at twice", "twice_bps": "at twice, bps"}
+    shown = found.rename(columns=names)
+    return _sentences(["Equity gained, had the assumption been half or twice:"]) + table(shown, empty="")
+
+
+def _latency(costs: Costs) -> str:
+    if costs.latency == "none" or costs.latency_ms == 0.0:
+        return "An order takes no time to the venue."
+    model = "is" if costs.latency == "fixed" else "has the median"
+    return (
+        f"The time of an order to the venue {model} {costs.latency_ms:g} ms; the mean move of the"
+        " price in it is charged."
+    )
 
 
 def _stamps(traded: Traded, verdict: Mapping[str, Any]) -> str:

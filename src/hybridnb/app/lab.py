@@ -15,11 +15,12 @@ from hybridnb.app.context import Context, Request, open_day
 from hybridnb.app.desk import Hints, Setup
 from hybridnb.app.hinting import live_hints
 from hybridnb.app.history import predicted_panel
-from hybridnb.app.panel import Panel
+from hybridnb.app.panel import Day, Panel
 from hybridnb.app.postmortem import Facts, facts_of, narrative
 from hybridnb.app.progress import timed, to_log
 from hybridnb.app.review import Reviewed, find_verdict, review
 from hybridnb.app.runner import emit
+from hybridnb.app.sensitivity import sensitivity
 from hybridnb.app.state import State, first_state, restored
 from hybridnb.app.trading import Traded, trade
 from hybridnb.app.training import Model, train
@@ -228,13 +229,20 @@ class Lab:
 
     def as_live(self) -> pd.DataFrame:
         """The same day in every live mode."""
-        before = self._before()
-        policy = self.context.settings.policy
+        state, day, setup = self._again()
+        return as_live(state, day, setup, verdict_valid=setup.verdict_valid)
+
+    def sensitivity(self) -> pd.DataFrame:
+        """What the session's result owes to each assumption of the paper venue."""
+        return sensitivity(*self._again())
+
+    def _again(self) -> tuple[State, Day, Setup]:
+        """What it takes to step the session once more, in memory."""
+        before, policy = self._before(), self.context.settings.policy
         state: State = restored(before["snapshot"]) if before else first_state(policy)
-        setup = Setup("what-if", policy, "what-if", self.model.version, self.hints)
-        day = self.panel.day(self.panel.position(self.context.session))
         valid = find_verdict(self.context, self.model) is not None
-        return as_live(state, day, setup, verdict_valid=valid)
+        setup = Setup("what-if", policy, "what-if", self.model.version, self.hints, valid)
+        return state, self.panel.day(self.panel.position(self.context.session)), setup
 
     # What the day's index page needs
 
@@ -250,7 +258,9 @@ class Lab:
             case "gate_review":
                 return self.reviewed.export()
             case "live_session":
-                return {"session": self.traded.summary(), "usage": self._usage()}
+                again = self.sensitivity().to_dict("records")
+                shown = {"session": self.traded.summary(), "usage": self._usage()}
+                return shown | {"sensitivity": again}
             case "post_mortem":
                 modes = self.as_live().to_dict("records")
                 return {"narrative": self.narrative(), "as_live": modes}

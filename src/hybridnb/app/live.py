@@ -8,6 +8,7 @@ the session that paper trades.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hybridnb.app.desk import Setup
@@ -17,7 +18,7 @@ from hybridnb.app.records import Recorder
 from hybridnb.app.resuming import remember, resume
 from hybridnb.app.session import decided, open_desk, traded
 from hybridnb.app.state import State
-from hybridnb.domain import Leg
+from hybridnb.domain import Leg, Order, OrderState
 from hybridnb.errors import BrokerDown, CheckFailed, Refused
 from hybridnb.execution.reconcile import REMEDY
 from hybridnb.ports import Statement
@@ -73,13 +74,26 @@ def _traded(desk: LiveDesk, rows: Sequence[Mapping[str, Any]]) -> State:
     else:
         open_desk(desk)
     reconcile(desk, desk.floor.broker.statement())
-    orders = desk.venue.unsent()
+    orders, never = _unsent(desk, begun="decision" in kinds)
+    desk.record_all(never)
     if "decision" not in kinds and desk.setup.entries:
         orders = decided(desk)
         desk.record_all(orders)  # what is meant, before anything is sent
     desk.record.commit()
     desk.guard()
-    return traded(desk, [o for o in orders if o.leg not in (Leg.STOP, Leg.TARGET)])
+    return traded(desk, orders)
+
+
+def _unsent(desk: LiveDesk, *, begun: bool) -> tuple[list[Order], list[Order]]:
+    """Orders to send that were decided before, and those that nobody asks for any more.
+
+    What protects or flattens is decided anew, from the position as it is; what another session
+    decided is stale.
+    """
+    waiting = desk.venue.unsent()
+    kept = [o for o in waiting if begun and o.leg in (Leg.ENTRY, Leg.EXIT)]
+    over = OrderState.CANCELLED
+    return kept, [replace(o, state=over, note="never sent") for o in waiting if o not in kept]
 
 
 def reconcile(desk: LiveDesk, statement: Statement) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +34,7 @@ class LiveDesk(BrokerDesk):
     ) -> None:
         self._prices: Mapping[str, int] = {}
         self._pnl = 0.0  # of the last mark that was recorded
-        self._tries: dict[str, int] = {}
+        self._given_up: set[str] = set()  # positions whose stop couldn't be had
         super().__init__(state, day, setup, record, floor=floor)
 
     def fills(self, phase: str) -> None:
@@ -88,6 +88,12 @@ class LiveDesk(BrokerDesk):
         if state is not None and not (risk.killed and state is TradingState.ACTIVE):
             self.state = replace(self.state, risk=replace(risk, state=state))
 
+    def submit(self, orders: Sequence[Order]) -> None:
+        """As every submit; a position whose exit the venue wouldn't have gets its stop back."""
+        super().submit(orders)
+        if any(order.leg is Leg.EXIT for order in orders):
+            self.mend()
+
     def guard(self) -> None:
         """What must hold after everything that is heard.
 
@@ -124,27 +130,30 @@ class LiveDesk(BrokerDesk):
         """Give every position its live stop of full size; take away legs without a position.
 
         What the venue is in doubt about is left alone until it is known. A position whose stop
-        can't be had is alerted and flattened.
+        the venue won't have is alerted and flattened.
         """
         positions = self.state.book.positions
-        working = self.venue.working
-        protective = [o for o in working if o.leg in (Leg.STOP, Leg.TARGET)]
+        protective = [o for o in self.venue.working if o.leg in (Leg.STOP, Leg.TARGET)]
         doubtful = {o.symbol for o in protective if o.state is OrderState.UNKNOWN}
         stray = [o for o in protective if o.symbol not in {*positions, *doubtful}]
         if stray:
             self.record_all(self.venue.cancel([o.client_id for o in stray]))
-        for symbol in sorted(uncovered(positions, working) - doubtful):
-            self.record_all(self.venue.amend(legs(positions[symbol])))
-        bare = uncovered(positions, self.venue.working)
-        bare -= {o.symbol for o in self.venue.working if o.state is OrderState.UNKNOWN}
-        self._tries = {s: self._tries.get(s, 0) + 1 for s in bare}
-        lost = [s for s in sorted(bare) if self._tries[s] >= TRIES]
-        for symbol in lost:
-            if self._tries[symbol] == TRIES:
+        for _ in range(TRIES):
+            for symbol in self._bare():
+                self.record_all(self.venue.amend(legs(positions[symbol])))
+        bare = self._bare()
+        for symbol in bare:
+            if symbol not in self._given_up:
                 self.record.alert(f"{symbol} without a stop of its size—flattening")
-        self.flatten(lost)
+        self._given_up = set(bare)
+        self.flatten(bare)
 
-    # The end of the day.
+    def _bare(self) -> list[str]:
+        """Symbols that lack their stop for sure: nothing of them is in doubt, or yet to be told."""
+        working, orders = self.venue.working, self.venue.orders
+        doubtful = {o.symbol for o in working if o.state is OrderState.UNKNOWN}
+        doubtful |= {orders[i].symbol for i in self.venue.behind()}
+        return sorted(uncovered(self.state.book.positions, working) - doubtful)
 
     def trail(self) -> None:
         """After the range, move the stops of what is still open, and see that they hold."""

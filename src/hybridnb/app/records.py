@@ -7,7 +7,7 @@ id, duration or path ever enters, so that the same inputs give the same rows.
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,10 @@ class Recorder:
         extra = self._detail(payload["symbol"]) if self._detail else {}
         self.add("decision", **payload, **self._stamp, **extra)
 
+    def universe(self, **columns: Any) -> None:
+        """All decisions of a large universe in one row."""
+        self.add("universe", **columns, **self._stamp)
+
     def order(self, order: Order) -> None:
         self.add("order", **plain(order))
 
@@ -116,39 +120,48 @@ def record_decisions(
 ) -> None:
     """Every decision with its inputs, terms, sizes, bound, refusals and reasons, by symbol.
 
-    In a universe of more than `EACH` names those on HOLD that aren't held share one row, in
-    columns: `held_back` reads them.
+    In a universe of more than `EACH` names they share one row, in columns: `decision_rows`
+    reads both forms alike.
     """
-    quiet = (decisions["action"] == 0) & (rows["held"] == 0.0)
-    if len(rows) <= EACH:
-        quiet[:] = False
-    for i in np.flatnonzero(~quiet):
-        symbol = day.symbols[i]
-        payload = _decision_row(record.decision_id(symbol), symbol, lim, rows[i], decisions[i])
-        raw = {name: float(day.columns[name][i]) for name in RAW}
-        record.decision(payload | {"raw": raw})
-    if quiet.any():
-        names = [day.symbols[i] for i in np.flatnonzero(quiet)]
-        outputs = np.stack([day.columns[name][quiet] for name in RAW])
-        columns = {"inputs": rows[quiet], "figures": decisions[quiet], "raw": outputs}
+    outputs = np.stack([day.columns[name] for name in RAW])
+    if len(rows) > EACH:
+        columns = {"inputs": rows, "figures": decisions, "raw": outputs}
         packed = {name: b64encode(part.tobytes()).decode() for name, part in columns.items()}
-        record.add("holds", count=len(names), symbols="\n".join(names), **packed)
+        names = "\n".join(day.symbols)
+        record.universe(count=len(rows), symbols=names, limits=lim._asdict(), **packed)
+        return
+    for i, symbol in enumerate(day.symbols):
+        payload = _decision_row(record.decision_id(symbol), symbol, lim, rows[i], decisions[i])
+        raw = dict(zip(RAW, outputs[:, i].tolist(), strict=True))
+        record.decision(payload | {"raw": raw})
 
 
-def held_back(row: Mapping[str, Any], symbol: str, lim: Limits) -> dict[str, Any] | None:
-    """The decision of one symbol in a row of kind `holds`; None where it isn't in it."""
-    names = row["symbols"].split("\n")
-    if symbol not in names:
-        return None
-    at = names.index(symbol)
-    given = np.frombuffer(b64decode(row["inputs"]), INPUT)[at]
-    figures = np.frombuffer(b64decode(row["figures"]), DECISION)[at]
-    decision_id = f"{row['book']}-{row['session']}-{symbol}"
-    raw = np.frombuffer(b64decode(row["raw"])).reshape(len(RAW), -1)[:, at].tolist()
-    made = _decision_row(decision_id, symbol, lim, given, figures)
-    made |= {"raw": dict(zip(RAW, raw, strict=True))}
-    head = {name: row[name] for name in ("book", "session", "n")} | {"kind": "decision"}
-    return {**head, **plain(made)}
+def decision_rows(rows: Iterable[Mapping[str, Any]], asked: str = "") -> list[Mapping[str, Any]]:
+    """Every decision among session rows, each as a row of its own; or those of one id or symbol."""
+    found: list[Mapping[str, Any]] = []
+    for row in rows:
+        if row["kind"] == "decision" and asked in ("", row["decision_id"], row["symbol"]):
+            found.append(row)
+        elif row["kind"] == "universe":
+            found += _each(row, asked)
+    return found
+
+
+def _each(row: Mapping[str, Any], asked: str) -> Iterator[dict[str, Any]]:
+    known: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in row["limits"].items()}
+    lim = Limits(**known)
+    given = np.frombuffer(b64decode(row["inputs"]), INPUT)
+    figures = np.frombuffer(b64decode(row["figures"]), DECISION)
+    raw = np.frombuffer(b64decode(row["raw"])).reshape(len(RAW), -1)
+    columns = ("kind", "count", "symbols", "limits", "inputs", "figures", "raw")
+    shared = {"kind": "decision"} | {k: v for k, v in row.items() if k not in columns}
+    for i, symbol in enumerate(row["symbols"].split("\n")):
+        decision_id = f"{row['book']}-{row['session']}-{symbol}"
+        if asked not in ("", decision_id, symbol):
+            continue
+        made = _decision_row(decision_id, symbol, lim, given[i], figures[i])
+        made |= {"raw": dict(zip(RAW, raw[:, i].tolist(), strict=True))}
+        yield shared | dict(plain(made))
 
 
 def _decision_row(decision_id: str, symbol: str, lim: Limits, row: Any, dec: Any) -> dict[str, Any]:
@@ -180,8 +193,8 @@ def counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         for row in rows
         if row["kind"] == "order" and row["state"] != OrderState.REJECTED
     }
-    held = sum(row["count"] for row in rows if row["kind"] == "holds")
-    made = kinds.count("decision") + held
+    shared = sum(row["count"] for row in rows if row["kind"] == "universe")
+    made = kinds.count("decision") + shared
     return {"decisions": made, "orders": len(sent), "fills": kinds.count("fill")}
 
 

@@ -7,6 +7,7 @@ with a recorder in memory, every session of a backtest.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from hybridnb.app.desk import Desk, Setup
 from hybridnb.app.inputs import account, inputs
 from hybridnb.app.panel import Day
 from hybridnb.app.records import ACTION_NAMES, Recorder, record_decisions
+from hybridnb.app.standing import stood, wanted
 from hybridnb.app.state import Origin, State
 from hybridnb.book import equity
 from hybridnb.domain import Leg, Order, OrderState, Refusal, TradingState, refusal_names
@@ -68,6 +70,19 @@ def open_desk(desk: Desk) -> None:
     )
     for alert in alerts:
         record.alert(alert)
+    for action in setup.actions:
+        _obey(desk, action)
+
+
+def _obey(desk: Desk, action: Mapping[str, Any]) -> None:
+    """Apply an operator's action; positions keep their legs, whatever is withdrawn."""
+    desk.record.add("operator", **action)
+    desk.state = replace(desk.state, risk=stood(desk.state.risk, action))
+    if action["action"] == "cancel-all":
+        symbol = wanted(action)
+        rest = [o for o in desk.venue.working if o.leg not in (Leg.STOP, Leg.TARGET)]
+        for order in desk.venue.cancel([o.client_id for o in rest if symbol in ("", o.symbol)]):
+            desk.record.order(order)
 
 
 def traded(desk: Desk, orders: list[Order]) -> State:
@@ -81,7 +96,7 @@ def traded(desk: Desk, orders: list[Order]) -> State:
     desk.sweep()
     desk.end()
     value = desk.mark(CLOSE)
-    return _close(desk, value)
+    return close_book(desk, value)
 
 
 def decided(desk: Desk) -> list[Order]:
@@ -92,9 +107,9 @@ def decided(desk: Desk) -> list[Order]:
     decisions = setup.decide(lim, account(day, setup, desk.opening_equity), rows, day.returns)
     origins, orders = dict(desk.state.origins), []
     record_decisions(desk.record, day, lim, rows, decisions)
-    acting = np.flatnonzero(decisions["action"])
+    acting, leaving = np.flatnonzero(decisions["action"]), desk.leaving()
     for i in acting[np.argsort(decisions["rank"][acting])]:
-        order = _order(desk, day.symbols[i], decisions[i])
+        order = None if day.symbols[i] in leaving else _order(desk, day.symbols[i], decisions[i])
         if order is None:
             continue
         orders.append(order)
@@ -106,7 +121,7 @@ def decided(desk: Desk) -> list[Order]:
 
 def _order(desk: Desk, symbol: str, dec: Any) -> Order | None:
     day = desk.day
-    if symbol in desk.leaving() or symbol not in day.last:
+    if symbol not in day.last:
         return None
     return from_decision(
         session=day.session,
@@ -154,7 +169,8 @@ def _withheld(orders: list[Order], desk: Desk) -> list[Order]:
     return kept
 
 
-def _close(desk: Desk, value: int) -> State:
+def close_book(desk: Desk, value: int) -> State:
+    """End the session at this equity: what is carried to the next, recorded."""
     day, risk = desk.day, desk.setup.policy.risk
     held = desk.state.book.positions
     state = State(

@@ -92,18 +92,19 @@ def settings(folder: Path) -> Settings:
     if not folder.is_dir():
         raise Missing(f"{folder} is no folder", remedy="Give --params a folder of YAML files.")
     return Settings(
-        policy=validated(Policy, _yaml(folder / "policy.yml"), file="policy.yml"),
-        day=validated(DayParams, _yaml(folder / "day.yml"), file="day.yml"),
+        policy=validated(Policy, read_yaml(folder / "policy.yml"), file="policy.yml"),
+        day=validated(DayParams, read_yaml(folder / "day.yml"), file="day.yml"),
         profiles=validated(
-            Profiles, {"profiles": _yaml(folder / "learning.yml") or {}}, file="learning.yml"
+            Profiles, {"profiles": read_yaml(folder / "learning.yml") or {}}, file="learning.yml"
         ),
         symbols=validated(
-            Symbols, {"symbols": _yaml(folder / "symbols.yml") or {}}, file="symbols.yml"
+            Symbols, {"symbols": read_yaml(folder / "symbols.yml") or {}}, file="symbols.yml"
         ),
     )
 
 
-def _yaml(path: Path) -> Any:
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds; None where there is no such file."""
     import yaml
 
     if not path.is_file():

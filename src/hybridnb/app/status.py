@@ -7,6 +7,7 @@ from typing import Any
 
 from hybridnb.app.home import home, shipped
 from hybridnb.app.ledgers import open_ledger
+from hybridnb.app.records import decision_rows
 from hybridnb.app.settings import settings
 from hybridnb.domain import SCALE, Mode
 from hybridnb.limits import BUCKETS, limits
@@ -18,7 +19,9 @@ def read_status() -> dict[str, Any]:
     last = {row["book"]: row for row in ledger.rows("session", kind="session_closed")}
     instruments = {
         (row["book"], row["symbol"]): row["bucket"]
-        for row in ledger.rows("session", kind="decision")
+        for row in decision_rows(
+            [*ledger.rows("session", kind="decision"), *ledger.rows("session", kind="universe")]
+        )
     }
     return {
         "home": str(home().root),

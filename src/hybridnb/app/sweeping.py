@@ -126,10 +126,8 @@ def sweep(
 
     Parameters
     ----------
-    tape, names : Tape, Names
-        Not changed.
-    base : Policy
-        Gives every value that the grid doesn't.
+    tape, names, base
+        Not changed; `base` gives every value that the grid doesn't.
     grid : mapping of str to sequence
         Values by dotted key, for instance "stops.initial".
     jobs : int
@@ -140,8 +138,6 @@ def sweep(
         Rows to trade, as for `hybridnb.replay.run.replay`.
     hints : callable, optional
         `policy -> Hints`, sent to the workers.
-    plain : bool
-        Without the compiler.
 
     Returns
     -------

@@ -7,7 +7,7 @@ continues it; a revised history is another book.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hybridnb.app.context import Context
 from hybridnb.app.desk import Hints, Setup
+from hybridnb.app.operators import at_opening
 from hybridnb.app.panel import Day, Panel
 from hybridnb.app.records import Recorder, counts, orders_digest
 from hybridnb.app.session import step
@@ -68,15 +69,17 @@ def read_traded(ledger: Ledger, book: str, session: str) -> Traded | None:
     return Traded(book, session, rows, ledger.head("session"), written=False)
 
 
-def check_book(ledger: Ledger, context: Context) -> str:
+def check_book(ledger: Ledger, context: Context, broker: str = "") -> str:
     """The book of the day, after what can be refused before any work was.
+
+    A book is traded through one broker, or by `day` on paper: it never moves from one to another.
 
     Raises
     ------
     Refused
         When the session was traded with other inputs, or a later one was.
     """
-    book = find_book(ledger, context)
+    book = find_book(ledger, context, broker)
     _refuse_earlier(ledger, context, book)
     rows = ledger.rows("session", kind="inputs", book=book, session=context.session)
     now = context.settings.inputs(context.profile, context.seed)
@@ -89,19 +92,20 @@ def check_book(ledger: Ledger, context: Context) -> str:
     return book
 
 
-def find_book(ledger: Ledger, context: Context) -> str:
+def find_book(ledger: Ledger, context: Context, broker: str = "") -> str:
     """The book that this feed and data belong to: a known one, or a new one's name."""
     market = context.market
     last = {
         row["book"]: row
         for row in ledger.rows("session", kind="inputs")
-        if row["feed"] == market.feed
+        if row["feed"] == market.feed and row.get("broker", "") == broker
     }
     for book, row in last.items():
-        upto = context.history["session"] <= pd.Timestamp(row["session"])
+        # A session that was traded through a broker had no bars of its own yet.
+        upto = context.history["session"] <= pd.Timestamp(row.get("data_through", row["session"]))
         if digest(context.history[upto]) == row["data_digest"]:
             return str(book)
-    return f"{market.feed}-{market.digest[:8]}"
+    return "-".join([market.feed, market.digest[:8], *([broker] if broker else [])])
 
 
 def trade(
@@ -133,8 +137,9 @@ def trade(
             model_version=model_version,
             hints=hints,
             verdict_valid=verdict_valid,
+            actions=at_opening(ledger, book, context.session),
         )
-        state = _state_before(ledger, context, book)
+        state = state_before(ledger, context, book)
         written = 0
         for i in _due(ledger, context, panel, book):
             day = panel.day(i)
@@ -148,7 +153,7 @@ def _one(
 ) -> tuple[State, Sequence[Mapping[str, Any]], int, str]:
     decided = day.session == context.session
     if not decided:
-        setup = Setup(**{f: getattr(setup, f) for f in setup.__slots__} | {"entries": False})
+        setup = replace(setup, entries=False, actions=())
     stamp = {
         "policy_id": setup.policy.id,
         "experiment_id": setup.experiment_id,
@@ -165,15 +170,15 @@ def _one(
         session=day.session,
         stamp=stamp,
         sink=sink,
-        detail=_detail(context, day) if decided else None,
+        detail=detail_of(context, day) if decided else None,
     )
-    record.add("inputs", feed=context.market.feed, **_inputs(context, day, setup))
+    record.add("inputs", feed=context.market.feed, **inputs_of(context, day, setup))
     record.add("policy", policy_id=setup.policy.id, values=policy_values(setup.policy))
     state = step(state, day, setup, record)
     return state, record.rows, new, ledger.head("session")
 
 
-def _inputs(context: Context, day: Day, setup: Setup) -> dict[str, Any]:
+def inputs_of(context: Context, day: Day, setup: Setup) -> dict[str, Any]:
     market = context.market
     upto = market.bars[market.bars["session"] <= pd.Timestamp(day.session)]
     return {
@@ -184,7 +189,7 @@ def _inputs(context: Context, day: Day, setup: Setup) -> dict[str, Any]:
     }
 
 
-def _detail(context: Context, day: Day) -> Callable[[str], Mapping[str, Any]]:
+def detail_of(context: Context, day: Day) -> Callable[[str], Mapping[str, Any]]:
     """What each decision was made from: the features and the last bar of its symbol."""
     from hybridnb.market.features import FEATURES
 
@@ -215,7 +220,7 @@ def _refuse_earlier(ledger: Ledger, context: Context, book: str) -> None:
         )
 
 
-def _state_before(ledger: Ledger, context: Context, book: str) -> State:
+def state_before(ledger: Ledger, context: Context, book: str) -> State:
     rows = [
         r
         for r in ledger.rows("session", kind="session_closed", book=book)

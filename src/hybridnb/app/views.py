@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from hybridnb.app.records import decision_rows
 from hybridnb.domain import SCALE, Refusal
 
 Rows = Sequence[Mapping[str, Any]]
@@ -16,7 +17,9 @@ MULTIPLIERS = ("m_volatility", "m_var", "m_es", "m_heat", "m_crisis", "m_posture
 
 
 def of_kind(rows: Rows, kind: str) -> list[Mapping[str, Any]]:
-    """The rows of one kind, in order."""
+    """The rows of one kind, in order; decisions one by one, however they were recorded."""
+    if kind == "decision":
+        return decision_rows(rows)
     return [row for row in rows if row["kind"] == kind]
 
 

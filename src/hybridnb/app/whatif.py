@@ -9,7 +9,7 @@ import pandas as pd
 
 from hybridnb.app.desk import Setup
 from hybridnb.app.panel import Day
-from hybridnb.app.records import Recorder
+from hybridnb.app.records import Recorder, decision_rows
 from hybridnb.app.session import step
 from hybridnb.app.state import State
 from hybridnb.domain import SCALE, Leg, Mode, OrderState
@@ -54,10 +54,7 @@ def _case(
     }
     value = sum(r["quantity"] * day.last[r["symbol"]] for r in sent.values()) / SCALE
     refused = Counter(
-        code
-        for r in record.rows
-        if r["kind"] == "decision" and r["action"] != "HOLD"
-        for code in r["refusals"]
+        code for r in decision_rows(record.rows) if r["action"] != "HOLD" for code in r["refusals"]
     )
     why = ", ".join(f"{code} × {n}" for code, n in refused.most_common(3))
     return {

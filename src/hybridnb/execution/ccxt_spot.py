@@ -255,6 +255,11 @@ class CcxtBroker:
                 holdings[market.symbol] = Holding(units, float(price * market.unit * SCALE))
         return holdings
 
+    def prices(self) -> dict[str, int]:
+        """Last prices by symbol, in 1/10,000 a unit."""
+        account = self._account
+        return {s: m.price(account.last_price(m)) for s, m in account.markets.items()}
+
     def close(self) -> None:
         """Let go of the connection; working orders stay."""
         self._line.close()

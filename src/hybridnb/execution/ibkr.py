@@ -69,6 +69,11 @@ class IbkrBroker:
             self._line.close()
             raise
 
+    @property
+    def account(self) -> str:
+        """The account that orders go to."""
+        return self._account
+
     async def _begin(self) -> tuple[str, str]:
         accounts = self._line.ib.managedAccounts()
         wanted = self._line.settings.account

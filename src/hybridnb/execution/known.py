@@ -40,8 +40,14 @@ class Known:
 
     def remember(self, orders: Iterable[Order] = (), fills: Iterable[Fill] = ()) -> None:
         """Take over what the ledger knows."""
-        self.orders |= {order.client_id: order for order in orders}
+        for order in orders:
+            self._put(order)
         self.booked |= {fill.fill_id: fill for fill in fills}
+
+    def _put(self, order: Order) -> None:
+        self.orders[order.client_id] = order
+        if order.state in (OrderState.ACCEPTED, PARTLY):
+            self.there.add(order.client_id)
 
     def behind(self) -> set[str]:
         """Ids of orders that filled more than we were told fills of."""
@@ -104,7 +110,7 @@ class Known:
             told = self._told(known, answer)
             after = known if told is None else advance(known, report_of(told))
             if after != known:
-                self.orders[answer.client_id] = after
+                self._put(after)
                 changed.append(after)
         return changed
 
@@ -145,7 +151,7 @@ class Known:
                 after = replace(known, state=OrderState.UNKNOWN)
             else:
                 after = self._as_amended(known, answer)
-            self.orders[order.client_id] = after
+            self._put(after)
             changed.append(after)
         return changed
 

@@ -198,8 +198,11 @@ class PaperVenue:
         return changed, fills
 
     def _protect(self, bars: Mapping[str, Bar], changed: list[Order], fills: list[Fill]) -> None:
-        for symbol in sorted({o.symbol for o in self.working if o.leg in BITS}):
-            legs = {o.leg: o for o in self.working if o.symbol == symbol}
+        at_work: dict[str, dict[Leg, Order]] = {}
+        for order in self.working:
+            at_work.setdefault(order.symbol, {})[order.leg] = order
+        for symbol in sorted(s for s, legs in at_work.items() if not BITS.keys().isdisjoint(legs)):
+            legs = at_work[symbol]
             bar = bars.get(symbol)
             if bar is None or bar.volume == 0:
                 continue

@@ -175,10 +175,18 @@ def leaves(order: Order) -> bool:
 def uncovered(positions: Mapping[str, Position], working: Iterable[Order]) -> set[str]:
     """Symbols whose position lacks a live stop of its full size at the broker.
 
-    What a market order is closing already needs no stop.
+    What a market order is closing needs no stop; one that waits to be sent takes the place of
+    whatever part of the stop is gone.
     """
     covered: dict[str, int] = {}
+    waiting: dict[str, int] = {}
     for order in working:
         if order.state.open and (order.leg is Leg.STOP or leaves(order)):
-            covered[order.symbol] = covered.get(order.symbol, 0) + order.left
-    return {s for s, p in positions.items() if covered.get(s, 0) != abs(p.quantity)}
+            part = waiting if order.state is OrderState.CREATED else covered
+            part[order.symbol] = part.get(order.symbol, 0) + order.left
+    bare = set()
+    for symbol, position in positions.items():
+        sure = covered.get(symbol, 0)
+        if not sure <= abs(position.quantity) <= sure + waiting.get(symbol, 0):
+            bare.add(symbol)
+    return bare

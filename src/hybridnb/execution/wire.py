@@ -23,6 +23,7 @@ Check = Callable[[Sequence[Order], bool], list[Order]]
 Pace = Callable[[str], Iterator[None]]
 Changes = tuple[list[Order], list[Fill]]
 END = "end"
+TRIES = 3  # times an amendment is corrected by what filled while it was on its way
 _LEGS = (Leg.STOP, Leg.TARGET)
 CREATED, SUBMITTED = OrderState.CREATED, OrderState.SUBMITTED
 CANCELLED, REJECTED, UNKNOWN = OrderState.CANCELLED, OrderState.REJECTED, OrderState.UNKNOWN
@@ -127,12 +128,29 @@ class Wire(Known):
         self._write(sent)
         refused = [o for o in checked if not o.state.open]
         self.remember(o for o in refused if o.client_id not in self.orders)
-        left = [
-            replace(o, quantity=units, filled=0, state=CREATED)
-            for o in sent
-            if (units := o.quantity - max(o.filled, self.reported.get(o.client_id, 0))) > 0
-        ]
-        return refused + (self.adopted(left, self.broker.amend(left)) if left else [])
+        return refused + self._amended(sent)
+
+    def _amended(self, wanted: Sequence[Order]) -> list[Order]:
+        """Brokers are told what is left to fill: what filled unheard meanwhile is taken off."""
+        changed: list[Order] = []
+        for _ in range(TRIES):
+            left = [o for order in wanted if (o := self._left_of(order)).quantity > 0]
+            changed += self.adopted(left, self.broker.amend(left)) if left else []
+            news = self.behind() & {o.client_id for o in left}
+            wanted = [o for o in wanted if o.client_id in news and self._is_over(o)]
+            if not wanted:
+                break
+        over = [o.client_id for o in wanted if self._is_over(o)]
+        return changed + (self.cancel(over) if over else [])
+
+    def _left_of(self, order: Order) -> Order:
+        heard = max(order.filled, self.reported.get(order.client_id, 0))
+        return replace(order, quantity=order.quantity - heard, filled=0, state=CREATED)
+
+    def _is_over(self, order: Order) -> bool:
+        """Whether the venue works more than is wanted, with all that filled."""
+        known = self.orders[order.client_id]
+        return known.state.open and known.state is not UNKNOWN and known.quantity > order.quantity
 
     def _wanted(self, order: Order) -> Order | None:
         """The order as it is to be; None where it is so already, or can't be changed now."""
@@ -197,7 +215,8 @@ class Wire(Known):
             if order.leg in _LEGS:
                 del self.orders[order.client_id]
         self.settle_reports()
-        news = [o for i, o in self.orders.items() if before.get(i) != o and o.state is not CREATED]
+        news = [o for i, o in self.orders.items() if before.get(i) != o]
+        news += [o for o in lost if o.client_id not in self.orders]
         return replace(found, fills=tuple(fills), orders=tuple(news), lost=tuple(lost))
 
     def unsent(self) -> list[Order]:

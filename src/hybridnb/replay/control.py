@@ -89,7 +89,8 @@ def _prices_now_loop(w: World, t: int, bars: Ints) -> Ints:
     close, bar, last = w.close[t], bars[t], w.last
     prices = np.empty(len(last), np.int64)
     for j in range(len(last)):
-        prices[j] = bar[j] if close[j] > 0 else last[j]
+        now, before = bar[j], last[j]
+        prices[j] = now if close[j] > 0 else before
     return prices
 
 
@@ -104,7 +105,8 @@ def keep_last(w: World, t: int) -> None:
 def _keep_last_loop(w: World, t: int) -> None:
     close, last = w.close[t], w.last
     for j in range(len(last)):
-        last[j] = close[j] if close[j] > 0 else last[j]
+        now, before = close[j], last[j]
+        last[j] = now if now > 0 else before
 
 
 loop_form(keep_last, _keep_last_loop)
@@ -212,6 +214,13 @@ def _lock_all(w: World, t: int, value: int, first_trade: int) -> None:
 
 def _lost(w: World, j: int) -> bool:
     """Whether the name's last trades that are remembered are enough, and lost together."""
+    last, wanted = int(w.risk[CLOSED]), w.low_profit_guard[0]
+    kept = w.closed[(last - 1 - np.arange(min(last, HISTORY))) % HISTORY]
+    pnl = kept[kept[:, 1] == j, 3][:wanted]
+    return len(pnl) == wanted and int(pnl.sum()) < 0
+
+
+def _lost_loop(w: World, j: int) -> bool:
     count, total, wanted = 0, 0, w.low_profit_guard[0]
     last = w.risk[CLOSED]
     for back in range(1, min(last, HISTORY) + 1):
@@ -220,3 +229,6 @@ def _lost(w: World, j: int) -> bool:
             count += 1
             total += w.closed[at, 3]
     return count == wanted and total < 0
+
+
+loop_form(_lost, _lost_loop)

@@ -95,13 +95,15 @@ def _acting_loop(w: World, t: int, lim: Limits, opening: int) -> Ints:
         raw = only.weight_short * a if a == a else 0.0
         raw += only.weight_mid * b if b == b else 0.0
         raw += only.weight_rl * c if c == c else 0.0
-        if (raw < least * total) & (quantity[j] == 0) & (not shorts):
+        w.idle[j] = (raw < least * total) & (quantity[j] == 0) & (not shorts)
+    for j in range(len(quantity)):
+        if w.idle[j]:
             continue
         scored = blend(
             only,
-            p_short=a,
-            p_mid=b,
-            rl=c,
+            p_short=p_short[j],
+            p_mid=p_mid[j],
+            rl=rl[j],
             volatility_z=w.volatility_z[s],
             sentiment=w.sentiment[s, j],
             liquidity=liquidity_score(

@@ -19,6 +19,7 @@ from hybridnb.replay.booking import TRADES
 from hybridnb.replay.control import mark, open_session, settle, submit
 from hybridnb.replay.deciding import decide_session
 from hybridnb.replay.tape import (
+    WIDTH,
     Book,
     Ints,
     Log,
@@ -62,9 +63,10 @@ def session(w: World, t: int) -> None:
 
 def sessions(w: World, start: int, stop: int) -> int:
     """Trade sessions from `start` on, to `stop` or until a log might run over; the next one."""
-    room = len(w.orders) - ROWS_A_NAME * len(w.bucket) - ROWS_A_NAME
-    t = start
-    while t < stop and max(w.written) <= room:
+    most = ROWS_A_NAME * (len(w.bucket) + 1)
+    orders, fills, trades = len(w.orders) - most, len(w.fills) - most, len(w.trades) - most
+    t, written = start, w.written
+    while t < stop and written[0] <= orders and written[1] <= fills and written[2] <= trades:
         session(w, t)
         t += 1
     return t
@@ -136,7 +138,8 @@ def replay(
         raise ValueError(f"rows {start} to {stop} of {len(tape.days)}")
     n = len(names.bucket)
     last = _last_close(tape.close[:start])
-    log = new_log(4 * ROWS_A_NAME * (n + 1), len(tape.days))
+    # Memory that isn't written to isn't used: ample room spares most of the growing.
+    log = new_log(4 * ROWS_A_NAME * (n + 1) + n * len(tape.days) // 4, len(tape.days))
     book, scratch = new_book(n, cash=cash, last=last), new_scratch(n)
     world = world_of(tape, names, rules, book, log, scratch)
     t = start
@@ -161,14 +164,18 @@ def _last_close(closes: Ints) -> Ints:
 
 
 def _roomier(log: Log) -> Log:
-    """The log with as much room again, where the next session may need it."""
-    if 2 * int(log.written.max()) <= len(log.orders):
-        return log
-    more = np.zeros_like(log.orders)
-    orders, fills, trades = (
-        np.concatenate([rows, more]) for rows in (log.orders, log.fills, log.trades)
-    )
+    """The log with as much room again in whichever part the next session may need it."""
+    parts = zip((log.orders, log.fills, log.trades), log.written, strict=True)
+    orders, fills, trades = (_longer(rows, int(count)) for rows, count in parts)
     return Log(orders, fills, trades, log.written, log.equity)
+
+
+def _longer(rows: Ints, count: int) -> Ints:
+    if 2 * count <= len(rows):
+        return rows
+    longer = np.empty((2 * len(rows), WIDTH), np.int64)
+    longer[:count] = rows[:count]
+    return longer
 
 
 def rules(policy: Policy, mode: Mode, *, verdict_valid: bool) -> Rules:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import fields
+from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,8 @@ from numba.extending import (
     typeof_impl,
     unbox,
 )
+from numba.np.arrayobj import populate_array
+from numba.np.numpy_support import from_dtype
 
 from hybridnb.decide import DECISION, INPUT
 from hybridnb.limits import Limits
@@ -75,7 +79,8 @@ class WorldType(types.Type):  # type: ignore[misc]
 
     def __init__(self, members: tuple[tuple[str, Any], ...]) -> None:
         self.members = members
-        super().__init__(name=f"World{members}")
+        # The name is part of every symbol: a long one slows the compiler down.
+        super().__init__(name=f"World_{sha256(str(members).encode()).hexdigest()[:16]}")
 
 
 register_model(WorldType)(models.OpaqueModel)
@@ -83,7 +88,17 @@ register_model(WorldType)(models.OpaqueModel)
 
 @typeof_impl.register(Handle)
 def _type_of(handle: Handle, context: Any) -> WorldType:
-    return WorldType(tuple((name, typeof(part)) for name, part in handle.kept.items()))
+    return _type_like(tuple(handle.kept), tuple(map(_form, handle.kept.values())))
+
+
+def _form(part: Any) -> Any:
+    return (part.dtype, part.ndim) if isinstance(part, np.ndarray) else typeof(part)
+
+
+@lru_cache(maxsize=4)
+def _type_like(names: tuple[str, ...], forms: tuple[Any, ...]) -> WorldType:
+    of = (types.Array(from_dtype(x[0]), x[1], "C") if isinstance(x, tuple) else x for x in forms)
+    return WorldType(tuple(zip(names, of, strict=True)))
 
 
 @unbox(WorldType)
@@ -146,11 +161,6 @@ def _array(context: Any, builder: Any, of: Any, words: list[Any]) -> Any:
     strides = [WORD(size)]
     for length in words[:1:-1]:
         strides.insert(0, builder.mul(strides[0], length))
-    nitems = words[1]
-    for length in words[2:]:
-        nitems = builder.mul(nitems, length)
-    from numba.np.arrayobj import populate_array
-
     populate_array(
         array,
         data=builder.inttoptr(words[0], context.get_data_type(of.dtype).as_pointer()),

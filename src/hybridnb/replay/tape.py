@@ -174,13 +174,15 @@ class Scratch:
     """What a session's sizing works on; nothing of it outlives the session.
 
     `share` and `open_risk`, shape (n,), are holdings, signed, and open risks in shares of equity.
-    `names`, `action`, `score` and `confidence`, shape (n,), are of the names that act; `asked`,
+    `idle`, shape (n,), tells who can't act; `names`, `action`, `score` and `confidence`, shape
+    (n,), are of the names that act, in the symbols' order; `asked`,
     shape (n, 3), are the orders made of them. `row` and `dec` are one record each of
     `decide.INPUT` and `decide.DECISION`, or what is read like them.
     """
 
     share: Floats
     open_risk: Floats
+    idle: Ints
     names: Ints
     action: Ints
     score: Floats
@@ -226,5 +228,5 @@ def new_log(rows: int, sessions: int) -> Log:
 def new_scratch(n: int) -> Scratch:
     """Room to size n names; the records are plain, which Python reads faster than NumPy's."""
     floats = {name: np.zeros(n) for name in ("share", "open_risk", "score", "confidence")}
-    ints = {name: np.zeros(n, np.int64) for name in ("names", "action")}
+    ints = {name: np.zeros(n, np.int64) for name in ("idle", "names", "action")}
     return Scratch(**floats, **ints, asked=np.zeros((n, 3), np.int64), row=[{}], dec=[{}])
