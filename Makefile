@@ -2,7 +2,7 @@
 PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13,$(shell command -v python$(v) 2>/dev/null)) $(shell command -v python3 2>/dev/null))
 BIN := .venv/bin
 READY := .venv/.ready
-EXTRAS := test,dask,postgres
+EXTRAS := test,dask,postgres,ibkr,ccxt
 
 .PHONY: day test evidence bench lint format constraints clean
 .DELETE_ON_ERROR:

@@ -51,6 +51,8 @@ ENGINES = {
     "zipline-reloaded": Engine("zipline_engine", shares={"10M": 100}),
     "hybridnb-plain": Engine("hybridnb_engine", ("plain",), ours=True),
     "hybridnb-compiled": Engine("hybridnb_engine", ("compiled",), ours=True),
+    "hybridnb-live-decide": Engine("hybridnb_live", ("decide",), ours=True),
+    "hybridnb-live-step": Engine("hybridnb_live", ("step",), ours=True),
 }
 
 

@@ -79,12 +79,16 @@ def _traded_value(data: Data, sessions: int = 20) -> np.ndarray:
 
 def names_of(symbols: int) -> Any:
     """Core names in units of one, ticks of 0.01."""
+    from hybridnb.decide import INPUT
     from hybridnb.domain import Bucket
     from hybridnb.limits import CODE
     from hybridnb.replay.tape import Names
 
     whole = functools.partial(np.full, symbols, dtype=np.int64)
+    rows = np.zeros(symbols, INPUT)
+    rows["bucket"], rows["margin_rate"] = CODE[Bucket.CORE], 1.0
     return Names(
+        rows=rows,
         bucket=whole(CODE[Bucket.CORE]),
         multiplier=whole(1),
         tick=whole(SCALE // 100),

@@ -20,10 +20,11 @@ Data = dict[str, np.ndarray]
 def measured(
     run: Callable[[Data], int],
     *,
-    what: str,
+    what: str | Callable[[], str],
     prepare: Callable[[Data], Data] | None = None,
     repeat: bool = False,
     input_bytes: Callable[[Data], int] | None = None,
+    sessions: int = 0,
 ) -> None:
     """Time `run` on the data folder of the command line and print what came of it.
 
@@ -37,14 +38,16 @@ def measured(
     ----------
     run : callable
         Takes the data and returns the number of round trips or entries it made.
-    what : str
-        What the engine simulates, for the row of the results.
+    what : str or callable
+        What the engine simulates, for the row of the results; a callable is asked after the run.
     prepare : callable, optional
         Turns the data into what `run` takes.
     repeat : bool
         Run twice and time the second run.
     input_bytes : callable, optional
         What `run` is handed, in bytes; without it the data's arrays.
+    sessions : int
+        The first so many only; 0 takes all.
     """
     options = argparse.ArgumentParser()
     options.add_argument("folder", type=Path)
@@ -54,6 +57,8 @@ def measured(
     every = load(chosen.folder)
     data = {k: v[:, : chosen.symbols] if chosen.symbols else v for k, v in every.items()}
     del every
+    if sessions:
+        data = {k: v[:sessions] for k, v in data.items()}
     for field in data.values():
         float(np.nansum(field))
     bars, symbols = count_bars(data), data["close"].shape[1]
@@ -75,7 +80,7 @@ def measured(
         "symbols": symbols,
         "peak_rss_mb": _peak_rss_mb(),
         "input_mb": held / 2**20,
-        "what_it_simulates": what,
+        "what_it_simulates": what if isinstance(what, str) else what(),
     }
     sys.stdout.write(json.dumps(found) + "\n")
 

@@ -216,6 +216,8 @@ class Shop:
 
     def at_rest(self) -> None:
         """At rest, every position has its stop of full size at the venue."""
+        if any(o.state is OrderState.UNKNOWN for o in self.state.working):
+            return  # the last word wasn't heard: the next start asks for it
         for symbol, held in self.world.exchange.holdings.items():
             mine = [o for o in self.world.exchange.working if o.symbol == symbol and o.sign < 0]
             cover = sum(o.left for o in mine if o.type in ("STOP", "MARKET"))

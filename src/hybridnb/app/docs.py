@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from hybridnb.app.cli import EXIT_CODES, cli
+from hybridnb.app.controls import CONTROLS
 from hybridnb.app.home import checkout
 from hybridnb.domain import Refusal
 from hybridnb.errors import Missing
@@ -89,8 +90,17 @@ def _policy(model: Any, prefix: str) -> Iterator[tuple[str, str, str]]:
         yield f"`{prefix}{name}`", shown, str(field.description)
 
 
+def controls() -> str:
+    """Controls of trading, where they are and what shows them."""
+    rows = (
+        (c.id, c.what, f"`src/hybridnb/{c.place.partition(':')[0]}`", f"`tests/{c.test}`")
+        for c in CONTROLS
+    )
+    return _table(("id", "control", "where", "test"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
-    f.__name__: f for f in (exit_codes, commands, refusals, modes, policy)
+    f.__name__: f for f in (exit_codes, commands, refusals, modes, policy, controls)
 }
 
 

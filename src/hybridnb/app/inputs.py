@@ -44,7 +44,7 @@ def inputs(state: State, day: Day, setup: Setup, lim: Limits, *, equity_units: i
     rows["liquidity"] = liquidity_scores(day.columns["median_value"], order_value)
     for symbol, position in state.book.positions.items():
         i = day.place[symbol]
-        exposure = day.instruments[symbol].delta * position.quantity * position.multiplier
+        exposure = abs(day.instruments[symbol].delta) * position.quantity * position.multiplier
         risk = abs(position.quantity) * position.multiplier
         risk *= abs(day.last[symbol] - position.stop)
         rows["held"][i] = exposure * day.last[symbol] / equity_units

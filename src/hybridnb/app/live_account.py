@@ -9,7 +9,14 @@ from typing import Any
 
 from hybridnb.app.context import Request
 from hybridnb.app.live_desk import Floor, LiveDesk
-from hybridnb.app.live_trading import Clock, Seat, open_context, take_seat
+from hybridnb.app.live_trading import (
+    Clock,
+    Prepare,
+    Seat,
+    open_context,
+    prepared,
+    take_seat,
+)
 from hybridnb.app.resuming import remember, resume
 from hybridnb.app.session import close_book, open_desk
 from hybridnb.app.state import Origin
@@ -36,7 +43,9 @@ class Differs(Refused):
         return self.details | super().as_dict()
 
 
-def compare_account(request: Request, broker: str) -> dict[str, Any]:
+def compare_account(
+    request: Request, broker: str, *, prepare: Prepare = prepared
+) -> dict[str, Any]:
     """The statement against the book; nothing is sent and nothing recorded.
 
     Raises
@@ -44,7 +53,7 @@ def compare_account(request: Request, broker: str) -> dict[str, Any]:
     Differs
         Where they differ.
     """
-    with _desk(request, broker) as (seat, desk):
+    with _desk(request, broker, prepare=prepare) as (seat, desk):
         statement = seat.broker.statement()
         wrong = desk.compare(statement)
         found = _both(seat, desk, statement, wrong)
@@ -54,7 +63,9 @@ def compare_account(request: Request, broker: str) -> dict[str, Any]:
     return found
 
 
-def adopt_account(request: Request, broker: str, *, reason: str) -> dict[str, Any]:
+def adopt_account(
+    request: Request, broker: str, *, reason: str, prepare: Prepare = prepared
+) -> dict[str, Any]:
     """Take the broker's positions and cash over as they are, with stops; ends the session.
 
     Raises
@@ -67,7 +78,7 @@ def adopt_account(request: Request, broker: str, *, reason: str) -> dict[str, An
     """
     if not reason.strip():
         raise UsageError("an adoption needs a reason", remedy="Give --reason TEXT.")
-    with _desk(request, broker, opened=True) as (seat, desk):
+    with _desk(request, broker, prepare=prepare, opened=True) as (seat, desk):
         statement = seat.broker.statement()
         wrong = desk.compare(statement)
         foreign = [str(d) for d in wrong if d.what == "order"]
@@ -171,7 +182,7 @@ def _adopted(desk: LiveDesk, symbol: str, holding: Holding) -> Position:
 
 @contextmanager
 def _desk(
-    request: Request, broker: str, *, opened: bool = False
+    request: Request, broker: str, *, prepare: Prepare, opened: bool = False
 ) -> Iterator[tuple[Seat, LiveDesk]]:
     """A session's desk as it stands, connected; with `opened` the session is begun if it isn't."""
     clock = Clock()
@@ -185,7 +196,8 @@ def _desk(
                 f"session {context.session} of {book} is over",
                 remedy="Adopt at the next session, before it is traded.",
             )
-        seat = take_seat(request, context, broker, ledger=ledger, clock=clock)
+        ready = prepare(context)
+        seat = take_seat(request, context, broker, ledger=ledger, clock=clock, ready=ready)
         try:
             floor = Floor(seat.broker, pace=lambda phase: iter(()), clock=clock.now)
             rows = list(seat.record.rows)

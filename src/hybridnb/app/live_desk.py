@@ -23,7 +23,7 @@ __all__ = ["Floor", "LiveDesk"]
 
 LIVE = "live"  # a mark between the open and the close
 MOVE = 0.001  # change of the day's P&L, share of equity, that is worth a row
-TRIES = 2  # times a stop is asked for before its position is given up
+TRIES = 3  # times a stop is asked for before its position is given up
 
 
 class LiveDesk(BrokerDesk):
@@ -189,9 +189,19 @@ class LiveDesk(BrokerDesk):
             self.day = day
 
     def end(self) -> None:
-        """What is left of the entries is withdrawn; then both accounts are compared once more."""
+        """What is left of the entries is withdrawn; then both accounts are compared once more.
+
+        What still waits to be sent no longer is: the stops rest instead.
+        """
         super().end()
-        for each in self.compare(self.floor.broker.statement()):
+        for _ in range(TRIES):
+            wrong = self.compare(self.floor.broker.statement())
+            waiting = [o for o in self.venue.working if o.state is OrderState.CREATED]
+            self.record_all(self.venue.cancel([o.client_id for o in waiting]))
+            self.mend()
+            doubtful = any(o.state is OrderState.UNKNOWN for o in self.venue.working)
+            if not doubtful and not self.venue.behind():
+                break
+        for each in wrong:
             self.record.alert(f"at the close, {each}")
-        self.guard()
         self.commit()

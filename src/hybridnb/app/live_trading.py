@@ -17,13 +17,13 @@ from pydantic import TypeAdapter
 
 from hybridnb.app.brokers import BrokerRequest, open_broker, section
 from hybridnb.app.context import Context, Request, open_day
-from hybridnb.app.desk import Setup
+from hybridnb.app.desk import Hints, Setup
 from hybridnb.app.home import shipped
 from hybridnb.app.lab import Lab
 from hybridnb.app.live import trade_live
 from hybridnb.app.live_desk import Floor
 from hybridnb.app.operators import at_opening, listener
-from hybridnb.app.panel import Day
+from hybridnb.app.panel import Day, Panel
 from hybridnb.app.paper_broker import PaperBroker, account_of
 from hybridnb.app.progress import Say
 from hybridnb.app.records import Recorder
@@ -80,6 +80,26 @@ class Pace:
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """What `day` prepares for a session: predictions aligned, the hint, the model, its verdict."""
+
+    panel: Panel
+    hints: Hints
+    model_version: str
+    verdict_valid: bool
+
+
+def prepared(context: Context) -> Prepared:
+    """Train if needed, predict, look for a valid verdict."""
+    lab = Lab(context)
+    valid = find_verdict(context, lab.model) is not None
+    return Prepared(lab.panel, lab.hints, lab.model.version, valid)
+
+
+Prepare = Callable[[Context], Prepared]
+
+
+@dataclass(frozen=True)
 class Seat:
     """A session that is about to be traded through a broker, with everything it needs."""
 
@@ -100,7 +120,13 @@ def folder_of(request: Request) -> Path:
 
 
 def trade_broker(
-    request: Request, broker: str, *, seconds: float | None, say: Say, clock: Clock | None = None
+    request: Request,
+    broker: str,
+    *,
+    seconds: float | None,
+    say: Say,
+    clock: Clock = Clock(),
+    prepare: Prepare = prepared,
 ) -> dict[str, Any]:
     """Trade a session through a broker until the exchange closes, or for some seconds.
 
@@ -114,7 +140,6 @@ def trade_broker(
     BrokerDown, Missing
         Without a connection, a library or a secret.
     """
-    clock = clock or Clock()
     context = open_context(request, broker, clock)
     with context.home.locked("session"):
         ledger = context.ledger()
@@ -122,7 +147,9 @@ def trade_broker(
         if done is not None:
             say(f"{context.session} was traded already: nothing was changed")
             return done.summary() | {"book": done.book, "broker": broker}
-        seat = take_seat(request, context, broker, ledger=ledger, clock=clock)
+        seat = take_seat(
+            request, context, broker, ledger=ledger, clock=clock, ready=prepare(context)
+        )
         try:
             _run(seat, clock, seconds)
         finally:
@@ -158,13 +185,18 @@ def open_context(request: Request, broker: str, clock: Clock) -> Context:
 
 
 def take_seat(
-    request: Request, context: Context, broker: str, *, ledger: Ledger, clock: Clock
+    request: Request,
+    context: Context,
+    broker: str,
+    *,
+    ledger: Ledger,
+    clock: Clock,
+    ready: Prepared,
 ) -> Seat:
     """Everything of a session before its first order; connects to the broker."""
-    lab = Lab(context)
     book = check_book(ledger, context, broker)
     state = state_before(ledger, context, book)
-    day = lab.panel.day(lab.panel.position(context.session))
+    day = ready.panel.day(ready.panel.position(context.session))
     policy = context.settings.policy
     rows = ledger.rows("session", book=book, session=context.session)
     past = _past(ledger, book, context.session)
@@ -182,10 +214,10 @@ def take_seat(
     setup = Setup(
         book=book,
         policy=policy,
-        experiment_id=sha256([policy.id, lab.model.version])[:16],
-        model_version=lab.model.version,
-        hints=lab.hints,
-        verdict_valid=find_verdict(context, lab.model) is not None,
+        experiment_id=sha256([policy.id, ready.model_version])[:16],
+        model_version=ready.model_version,
+        hints=ready.hints,
+        verdict_valid=ready.verdict_valid,
         # A switch that was latched, or a quarantine, opens in DEMO: then an account of real
         # money keeps its brackets and decides nothing.
         entries=test or mode is not Mode.DEMO,

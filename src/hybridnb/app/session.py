@@ -79,10 +79,14 @@ def _obey(desk: Desk, action: Mapping[str, Any]) -> None:
     desk.record.add("operator", **action)
     desk.state = replace(desk.state, risk=stood(desk.state.risk, action))
     if action["action"] == "cancel-all":
-        symbol = wanted(action)
-        rest = [o for o in desk.venue.working if o.leg not in (Leg.STOP, Leg.TARGET)]
-        for order in desk.venue.cancel([o.client_id for o in rest if symbol in ("", o.symbol)]):
-            desk.record.order(order)
+        withdraw(desk, wanted(action))
+
+
+def withdraw(desk: Desk, symbol: str) -> None:
+    """Withdraw all working orders, or one symbol's, but the legs of what is held."""
+    rest = [o for o in desk.venue.working if o.leg not in (Leg.STOP, Leg.TARGET)]
+    for order in desk.venue.cancel([o.client_id for o in rest if symbol in ("", o.symbol)]):
+        desk.record.order(order)
 
 
 def traded(desk: Desk, orders: list[Order]) -> State:

@@ -7,6 +7,7 @@ from typing import Any
 
 from hybridnb.app.home import home, shipped
 from hybridnb.app.ledgers import open_ledger
+from hybridnb.app.operators import pending
 from hybridnb.app.records import decision_rows
 from hybridnb.app.settings import settings
 from hybridnb.domain import SCALE, Mode
@@ -31,6 +32,9 @@ def read_status() -> dict[str, Any]:
             "rows": {chain: ledger.count(chain) for chain in ("session", "operations")},
             "head": ledger.head("session"),
         },
+        "operators": [
+            {"book": book, **action} for book in sorted(last) for action in pending(ledger, book)
+        ],
         "heartbeat": asdict(beats[-1]) if (beats := ledger.beats()) else None,
         "books": [_book(row, instruments, policy) for _, row in sorted(last.items())],
         "verdicts": [
@@ -89,6 +93,9 @@ def status_text(status: dict[str, Any]) -> str:
             ),
             *(f"  locked {lock}" for lock in book["locks"]),
         ]
+    for action in status["operators"]:
+        what = " ".join(filter(None, (action["action"], action["lock"], action["symbol"])))
+        lines.append(f"asked of {action['book']}, not applied yet: {what} ({action['reason']})")
     if (beat := status["heartbeat"]) is not None:
         lines += [
             "",

@@ -57,7 +57,7 @@ loop_form(light, _as_they_are)
 
 def shares(w: World, opening: int) -> None:
     """Set holdings, signed, and open risks to the stops, in shares of equity, shape (n,)."""
-    w.share[:] = w.delta * w.quantity * w.multiplier * w.last / opening
+    w.share[:] = np.abs(w.delta) * w.quantity * w.multiplier * w.last / opening
     w.open_risk[:] = np.abs(w.quantity) * w.multiplier * np.abs(w.last - w.stop) / opening
 
 
@@ -67,7 +67,7 @@ def _shares_loop(w: World, opening: int) -> None:
         w.share[j] = w.open_risk[j] = 0.0
         if quantity != 0:
             multiplier, last = w.multiplier[j], w.last[j]
-            w.share[j] = w.delta[j] * quantity * multiplier * last / opening
+            w.share[j] = abs(w.delta[j]) * quantity * multiplier * last / opening
             w.open_risk[j] = abs(quantity) * multiplier * abs(last - w.stop[j]) / opening
 
 
