@@ -76,7 +76,8 @@ class IbkrHand:
 
     def foreign(self, symbol: str) -> None:
         owner = {"client": 99, "order": 7, "tif": "GTC", "account": "DU1234567", "ref": ""}
-        owner["contract"] = self.gateway._contract(symbol, "USD")
+        name = [symbol, "STK", "", "0.0", "", "", "SMART", "", "USD", symbol, symbol]
+        owner["contract"] = [7, *name]
         self.gateway.exchange.place(
             "", symbol=symbol, side="BUY", quantity=5, type="LIMIT", limit=500_000, owner=owner
         )
@@ -409,7 +410,7 @@ def test_a_commission_told_late_reaches_the_cash() -> None:
         scene = Scene(hand, address)
         hand.gateway.knobs["commissions"] = False
         on = lambda: hand.gateway.knobs.__setitem__("commissions", True)  # noqa: E731
-        after = scene.session(open=[scene.fill_all], close=[on])
+        after = scene.session(open=[scene.fill_all], end=[on])
         assert {f["commission"] for f in scene.of("fill")} == {0}
         told = scene.of("commission")
         assert len(told) == len(scene.of("fill")) and all(r["more"] >= 10_000 for r in told)
