@@ -65,7 +65,8 @@ def tape_of(data: Data) -> Any:
 
 def _whole(values: np.ndarray, scale: int) -> np.ndarray:
     """Integers of 1/scale; 0 where there is no bar."""
-    return np.rint(np.nan_to_num(values) * scale).astype(np.int64)
+    whole: np.ndarray = np.rint(np.nan_to_num(values) * scale).astype(np.int64)
+    return whole
 
 
 def _traded_value(data: Data, sessions: int = 20) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from typing import Any
@@ -74,6 +75,7 @@ def decide_all(tape: Any) -> int:
     return entries
 
 
+@functools.cache
 def _twin() -> Any:
     from platformdirs import user_cache_path
 
@@ -120,7 +122,7 @@ def panel_of(data: Data) -> Any:
     columns = {name: getattr(tape, name) for name in (*names, "daily_volatility", "sentiment")}
     columns |= {name: getattr(tape, name) for name in ("win_long", "win_short")}
     columns |= {"close": tape.price, "short_raw": tape.p_short, "mid_raw": tape.p_mid}
-    facts = {"volatility_zscore": 0.0, "correlation": 0.5, "correlation_floor": 0.0}
+    facts: dict[str, Any] = {"volatility_zscore": 0.0, "correlation": 0.5, "correlation_floor": 0.0}
     facts |= {"trend_strength": 0.0, "regime": "range"}
     last = pd.DataFrame(np.where(tape.close > 0, tape.close, np.nan)).ffill().fillna(0)
     return Panel(

@@ -2,7 +2,8 @@
 
 `python live_driver.py ibkr PORT HOME` or `... ccxt URL HOME`; HOME holds the ledger and the file
 `phase`, whose first word names the phase in progress. `--die N` kills the process, by SIGKILL, at
-the Nth step: before or after a call of the broker, or of the ledger. Prints the outcome as JSON.
+the Nth step: before or after a call of the broker that isn't a poll, or of the ledger. Prints the
+outcome as JSON.
 """
 
 from __future__ import annotations
@@ -98,10 +99,10 @@ class Mortal:
         self.at, self.n, self.log = at, 0, log
 
     def step(self, what: str) -> None:
-        self.n += 1
+        self.n += "poll" not in what
         with self.log.open("a", encoding="ascii") as file:
             file.write(what + "\n")
-        if self.n == self.at:
+        if self.n == self.at and "poll" not in what:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def around(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:

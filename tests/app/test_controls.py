@@ -134,7 +134,8 @@ def test_k1_one_action_withdraws_all_or_one_symbols_orders(market: Panel, setup_
     for symbol, gone in (("", "ABC"), ("B", "B")):
         action = {"id": "1", "action": "cancel-all", "symbol": symbol, "reason": "r"}
         record = Recorder(book="book", session="s", stamp={})
-        step(state, market.day(FIRST), replace(setup, actions=(action,), entries=False), record)
+        day = replace(market.day(FIRST), bars={})
+        step(state, day, replace(setup, actions=(action,), entries=False), record)
         ended = [r["symbol"] for r in of(record.rows, "order") if r["state"] == "cancelled"]
         assert ended == list(gone)
         kinds = [row["kind"] for row in record.rows]
@@ -216,12 +217,16 @@ def test_a_replay_refuses_a_rule_that_only_the_session_knows() -> None:
 
 
 def test_m1_an_alert_is_recorded_with_the_mark_that_raised_it(
-    market: Panel, setup_of: Make
+    panel_of: Make, setup_of: Make
 ) -> None:
-    policy = validated(Policy, {"risk": {"kill_day_pnl": -1e-6}})
-    record = Recorder(book="book", session="s", stamp={})
-    step(first_state(policy), market.day(FIRST), setup_of(4, policy=policy), record)
-    (mark,) = [r for r in of(record.rows, "mark") if r["killed"]][:1]
+    closes = np.full((FIRST + 2, 4), 50.0) + np.arange(FIRST + 2)[:, None] % 2 * 0.01
+    closes[FIRST + 1 :] = 20.0
+    crash, setup = panel_of(closes, opens=closes), setup_of(4)
+    state = first_state(setup.policy)
+    for i in (FIRST, FIRST + 1):
+        record = Recorder(book="book", session="s", stamp={})
+        state = step(state, crash.day(i), setup, record)
+    mark = next(r for r in of(record.rows, "mark") if r["killed"])
     alerts = [r for r in of(record.rows, "alert") if r["text"].startswith("Kill-switch armed")]
     assert [a["n"] for a in alerts] == [mark["n"] + 1]
 

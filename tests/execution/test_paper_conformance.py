@@ -1,4 +1,4 @@
-"""The paper venue as a broker: the numbered cases of the suite, books, restarts, two-legged exits."""
+"""The paper venue as a broker: the cases of the suite, books, restarts, two-legged exits."""
 
 from __future__ import annotations
 

@@ -23,6 +23,8 @@ from hybridnb.errors import BrokerDown, CheckFailed, Refused
 from hybridnb.execution.reconcile import REMEDY
 from hybridnb.ports import Statement
 
+ASKED = 10  # statements at most, until two in a row differ from the book in the same way
+
 
 def trade_live(
     state: State,
@@ -76,6 +78,8 @@ def _traded(desk: LiveDesk, rows: Sequence[Mapping[str, Any]]) -> State:
     reconcile(desk, desk.floor.broker.statement())
     orders, never = _unsent(desk, begun="decision" in kinds)
     desk.record_all(never)
+    # What works there counts against the limits from the start.
+    desk.checked([o for o in desk.venue.working if not o.leg.reduces], True)
     if "decision" not in kinds and desk.setup.entries:
         orders = decided(desk)
         desk.record_all(orders)  # what is meant, before anything is sent
@@ -101,7 +105,12 @@ def reconcile(desk: LiveDesk, statement: Statement) -> None:
 
     Executions are booked and their brackets mended through the broker, orders adopted or ended.
     """
-    wrong = desk.compare(statement)
+    wrong, before = desk.compare(statement), None
+    for _ in range(ASKED):
+        if not wrong or wrong == before:
+            break
+        # It may have traded between the parts of a statement: what is wrong stays wrong.
+        wrong, before = desk.compare(desk.floor.broker.statement()), wrong
     if wrong:
         desk.record.alert(f"{len(wrong)} differences from the broker—not trading")
         desk.record.commit()

@@ -96,6 +96,9 @@ def adopt_account(
         value = equity(book, desk.day.last, desk.day.last.get(sip))
         desk.opening_equity = value
         desk.commit()
+        named = {position.decision_id for position in positions.values()}
+        stale = [o.client_id for o in desk.venue.working if o.decision_id not in named]
+        desk.record_all(desk.venue.cancel(stale))
         desk.guard()  # every position gets its stop at the broker
         found = _both(seat, desk, statement, wrong)
         close_book(desk, value)
@@ -150,8 +153,14 @@ def _positions(desk: LiveDesk, statement: Statement) -> dict[str, Position]:
         if symbol == sip:
             continue
         held = ours.get(symbol)
-        same = held is not None and held.quantity == holding.quantity
-        found[symbol] = held if held and same else _adopted(desk, symbol, holding)
+        if held is None or held.quantity * holding.quantity < 0:
+            found[symbol] = _adopted(desk, symbol, holding)
+        elif held.quantity == holding.quantity:
+            found[symbol] = held
+        else:  # its legs keep their names and levels
+            price = holding.price if holding.price > 0.0 else held.entry
+            cost = round(price * holding.quantity * held.multiplier)
+            found[symbol] = replace(held, quantity=holding.quantity, cost=cost, fees=0)
     return found
 
 

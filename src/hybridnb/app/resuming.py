@@ -62,9 +62,6 @@ def resume(desk: LiveDesk, rows: Rows) -> None:
                 desk.state = replace(desk.state, risk=risk)
             case "operator":
                 desk.stand(row["action"])
-    entries = [o for o in desk.venue.working if not o.leg.reduces]
-    # What works there counts against the limits from the start.
-    desk.checked([o for o in entries if o.state is not OrderState.CREATED], True)
 
 
 def _body(row: Mapping[str, Any]) -> dict[str, Any]:

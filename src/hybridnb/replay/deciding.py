@@ -60,8 +60,9 @@ def acting(w: World, t: int, lim: Limits, opening: int) -> Ints:
         known = p == p
         total += weight * known
         raw += np.where(known, weight * p, 0.0)
-    idle = (raw < lim.buy * _SURELY * total) & (w.quantity == 0) & (lim.allow_short == 0.0)
-    names = np.flatnonzero(~idle)
+    low = raw < lim.buy * _SURELY * total
+    w.idle[:] = low & (w.quantity == 0) & (lim.allow_short == 0.0)
+    names = np.flatnonzero(w.idle == 0)
     order_value = (np.array(lim.name) * opening / SCALE)[w.bucket[names]]
     rows: Any = {
         "p_short": p_short[names],

@@ -6,7 +6,7 @@ world alive while a kernel runs.
 """
 
 # The compiler's own annotations are incomplete:
-# mypy: disable-error-code="misc,no-untyped-call,untyped-decorator,call-overload,attr-defined"
+# mypy: disable-error-code="misc,no-untyped-call,untyped-decorator,override"
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hashlib import sha256
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import typeof, types
 from numba.core import cgutils
 from numba.core.typing.templates import AttributeTemplate
@@ -136,7 +136,11 @@ def _attribute(context: Any, builder: Any, kind: WorldType, address: Any, name: 
 def _words(of: Any) -> int:
     if isinstance(of, types.Array):
         return 1 + int(of.ndim)
-    return sum(map(_words, of)) if isinstance(of, types.BaseTuple) else 1
+    return sum(map(_words, _members(of))) if isinstance(of, types.BaseTuple) else 1
+
+
+def _members(of: Any) -> tuple[Any, ...]:
+    return tuple(of)
 
 
 def _load(context: Any, builder: Any, of: Any, words: Any) -> Any:
@@ -149,7 +153,7 @@ def _load(context: Any, builder: Any, of: Any, words: Any) -> Any:
 
     if isinstance(of, types.BaseTuple):
         parts, at = [], 0
-        for each in of:
+        for each in _members(of):
             parts.append(_load(context, builder, each, builder.gep(words, [WORD(at)])))
             at += _words(each)
         return context.make_tuple(builder, of, parts)

@@ -227,6 +227,7 @@ def new_log(rows: int, sessions: int) -> Log:
 
 def new_scratch(n: int) -> Scratch:
     """Room to size n names; the records are plain, which Python reads faster than NumPy's."""
-    floats = {name: np.zeros(n) for name in ("share", "open_risk", "score", "confidence")}
-    ints = {name: np.zeros(n, np.int64) for name in ("idle", "names", "action")}
-    return Scratch(**floats, **ints, asked=np.zeros((n, 3), np.int64), row=[{}], dec=[{}])
+    parts: dict[str, Any] = {field.name: np.zeros(n) for field in fields(Scratch)}
+    parts |= {name: np.zeros(n, np.int64) for name in ("idle", "names", "action")}
+    parts |= {"asked": np.zeros((n, 3), np.int64), "row": [{}], "dec": [{}]}
+    return Scratch(**parts)
