@@ -192,7 +192,9 @@ def _sensitivity(session: Mapping[str, Any]) -> str:
     names = {"half": "at half", "half_bps": "at half, bps"}
     names |= {"twice": "at twice", "twice_bps": "at twice, bps"}
     shown = found.rename(columns=names)
-    return _sentences(["Equity gained, had the assumption been half or twice:"]) + table(shown, empty="")
+    return _sentences(["Equity gained, had the assumption been half or twice:"]) + table(
+        shown, empty=""
+    )
 
 
 def _latency(costs: Costs) -> str:

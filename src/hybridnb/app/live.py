@@ -76,11 +76,11 @@ def _traded(desk: LiveDesk, rows: Sequence[Mapping[str, Any]]) -> State:
     else:
         open_desk(desk)
     reconcile(desk, desk.floor.broker.statement())
-    orders, never = _unsent(desk, begun="decision" in kinds)
+    orders, never = _unsent(desk, begun=bool(kinds & {"decision", "universe"}))
     desk.record_all(never)
     # What works there counts against the limits from the start.
     desk.checked([o for o in desk.venue.working if not o.leg.reduces], True)
-    if "decision" not in kinds and desk.setup.entries:
+    if not kinds & {"decision", "universe"} and desk.setup.entries:
         orders = decided(desk)
         desk.record_all(orders)  # what is meant, before anything is sent
     desk.record.commit()

@@ -10,12 +10,13 @@ from hybridnb.app.broker_desk import BrokerDesk, Floor
 from hybridnb.app.desk import Setup
 from hybridnb.app.panel import Day
 from hybridnb.app.records import Recorder
+from hybridnb.app.standing import stood, wanted
 from hybridnb.app.state import State
 from hybridnb.domain import Leg, Order, OrderState, OrderType, TradingState
 from hybridnb.execution.brackets import legs
 from hybridnb.execution.paper import OPEN
 from hybridnb.execution.reconcile import uncovered
-from hybridnb.execution.sent import observe
+from hybridnb.execution.sent import enabled, observe
 from hybridnb.risk import marked
 from hybridnb.stops import trail
 
@@ -71,22 +72,18 @@ class LiveDesk(BrokerDesk):
     def obey(self, action: Mapping[str, Any]) -> None:
         """Do what an operator asked for, and record it before."""
         self.record.add("operator", **action)
-        what = action["action"]
-        self.stand(what)
+        self.stand(action)
         self.commit()
-        if what == "cancel-all":
-            wanted = action.get("symbol") or None
-            mine = [o for o in self.venue.working if wanted in (None, o.symbol)]
+        if action["action"] == "cancel-all":
+            symbol = wanted(action)
+            mine = [o for o in self.venue.working if symbol in ("", o.symbol)]
             self.record_all(self.venue.cancel([o.client_id for o in mine]))
 
-    def stand(self, action: str) -> None:
-        """The trading state an operator's action leaves; no action takes it back by itself."""
-        state = {"reduce": TradingState.REDUCING, "resume": TradingState.ACTIVE}.get(action)
-        if action in ("halt", "cancel-all"):
-            state = TradingState.HALTED
-        risk = self.state.risk
-        if state is not None and not (risk.killed and state is TradingState.ACTIVE):
-            self.state = replace(self.state, risk=replace(risk, state=state))
+    def stand(self, action: Mapping[str, Any]) -> None:
+        """What an operator's action makes of the control plane and of disabled symbols."""
+        self.state = replace(self.state, risk=stood(self.state.risk, action))
+        if action["action"] == "enable":
+            self.sent = enabled(self.sent, wanted(action))
 
     def submit(self, orders: Sequence[Order]) -> None:
         """As every submit; a position whose exit the venue wouldn't have gets its stop back."""

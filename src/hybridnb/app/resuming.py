@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from hybridnb.app.live_desk import LiveDesk
+from hybridnb.app.records import decision_rows
 from hybridnb.app.state import Origin
 from hybridnb.domain import Fill, Leg, Order, OrderState
 from hybridnb.risk import Closed, marked, opened
@@ -41,7 +42,7 @@ def resume(desk: LiveDesk, rows: Rows) -> None:
     """Rebuild a desk from the rows of a session that was interrupted."""
     risk, _ = opened(desk.state.risk, desk.day.ordinal)
     desk.state = replace(desk.state, risk=risk)
-    decisions = {r["decision_id"]: r for r in rows if r["kind"] == "decision"}
+    decisions = {r["decision_id"]: r for r in decision_rows(rows)}
     for row in rows:
         match row["kind"]:
             case "session_opened":
@@ -61,7 +62,7 @@ def resume(desk: LiveDesk, rows: Rows) -> None:
                 risk, _ = marked(desk.state.risk, policy, row["day_pnl"], at=desk.day.session)
                 desk.state = replace(desk.state, risk=risk)
             case "operator":
-                desk.stand(row["action"])
+                desk.stand(row)
 
 
 def _body(row: Mapping[str, Any]) -> dict[str, Any]:
