@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import fields, replace
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -262,7 +263,8 @@ class Spy:
     def __init__(self) -> None:
         modules = [m for name, m in sys.modules.items() if name.startswith("hybridnb.")]
         named = [(m, name, f) for m in modules for name, f in vars(m).items()]
-        self.places = [(m, name, f) for m, name, f in named if hasattr(f, "loop")]
+        functions = [(m, name, f) for m, name, f in named if isinstance(f, FunctionType)]
+        self.places = [(m, name, f) for m, name, f in functions if hasattr(f, "loop")]
         self.calls: Counter[str] = Counter()
 
     def beside(self, form: Any) -> Callable[..., Any]:
