@@ -40,7 +40,7 @@ class Venue:
         raise NotImplementedError
 
     def orders(self) -> list[dict[str, Any]]:
-        """client_id, symbol, side, left, open, stop."""
+        """client_id, symbol, side, left, open, stop, market."""
         raise NotImplementedError
 
     def executions(self) -> list[tuple[str, int]]:
@@ -93,6 +93,7 @@ class Ibkr(Venue):
                 "left": o["quantity"] - o["filled"],
                 "open": o["state"] == "working",
                 "stop": o["type"] == "STOP",
+                "market": o["type"] == "MARKET",
             }
             for o in self._state()["orders"]
             if o["state"] != "rejected"
@@ -140,6 +141,7 @@ class Ccxt(Venue):
                 ),
                 "open": o["status"] in ("NEW", "PARTIALLY_FILLED"),
                 "stop": o["type"] == "STOP_LOSS",
+                "market": o["type"] == "MARKET",
             }
             for o in self._do(do="state")["orders"]
         ]
@@ -297,7 +299,9 @@ class Run:
             stops = [o["left"] for o in venue.orders() if o["open"] and o["stop"]]
             mine = [o for o in venue.orders() if o["open"] and o["symbol"] in (name, symbol)]
             cover = sum(o["left"] for o in mine if o["stop"] and o["side"] == "SELL")
-            assert cover == units, (symbol, units, stops)
+            # One that the market has gapped through is being sold at the market instead.
+            leaving = sum(o["left"] for o in mine if o["market"] and o["side"] == "SELL")
+            assert units in (cover, leaving), (symbol, units, stops)
 
 
 @pytest.mark.parametrize("kind", SERVERS)
