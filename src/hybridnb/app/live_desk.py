@@ -144,6 +144,14 @@ class LiveDesk(BrokerDesk):
                 self.record.alert(f"{symbol} without a stop of its size—flattening")
         self._given_up = set(bare)
         self.flatten(bare)
+        self._grow_exits(bare)
+
+    def _grow_exits(self, symbols: Sequence[str]) -> None:
+        """A position may have grown while it was being flattened: its exit grows with it."""
+        for order in self.venue.working:
+            held = abs(self._held(order.symbol))
+            if order.leg is Leg.FLATTEN and order.symbol in symbols and order.left < held:
+                self.record_all(self.venue.amend([replace(order, quantity=held, filled=0)]))
 
     def _bare(self) -> list[str]:
         """Symbols that lack their stop for sure: nothing of them is in doubt, or yet to be told."""
