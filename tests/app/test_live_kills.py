@@ -310,8 +310,6 @@ def test_killed_at_any_moment(kind: str, tmp_path: Path) -> None:
         pytest.importorskip("ib_async", reason="the optional package ib_async isn't installed")
     else:
         pytest.importorskip("ccxt", reason="the optional package ccxt isn't installed")
-        if not EVIDENCE:
-            pytest.skip("known defect: an entry filled late, while its position is flattened")
     kills: list[dict[str, Any]] = []
     history = 0
     while len(kills) < KILLS:

@@ -160,7 +160,8 @@ class Wire(Known):
         known = self.orders.get(order.client_id)
         if known is not None and known.state is UNKNOWN:
             return None
-        leaving = sum(o.left for o in self.working if o.symbol == order.symbol and leaves(o))
+        others = (o for o in self.working if o.client_id != order.client_id)
+        leaving = sum(o.left for o in others if o.symbol == order.symbol and leaves(o))
         left, filled = order.quantity - leaving, known.filled if known is not None else 0
         if left <= 0:
             return None
