@@ -28,12 +28,22 @@ def tape_of(data: Data) -> Any:
 
     The win probability is a tenth of what the conviction claims; no sentiment, no index.
     """
-    from hybridnb.replay.tape import Tape
+    from hybridnb.replay.tape import Tape, facts_of
 
     shape = data["close"].shape
     days = np.arange(shape[0], dtype=np.int64)
     win = 0.5 + 0.1 * (score(data["p_short"], data["p_mid"]) - 0.5)
     value = _traded_value(data)
+    facts = {
+        "price": data["close"],
+        "atr": data["atr"],
+        "annual_volatility": data["annual_volatility"],
+        "daily_volatility": data["annual_volatility"] / np.sqrt(252.0),
+        "adv": value,
+        "median_value": value,
+        "win_long": win,
+        "win_short": 1.0 - win,
+    }
     whole = {name: _whole(data[name], SCALE) for name in ("open", "high", "low", "close")}
     returns = np.full(shape[::-1], np.nan)
     returns[:, 1:] = (data["close"][1:] / data["close"][:-1] - 1.0).T
@@ -46,14 +56,7 @@ def tape_of(data: Data) -> Any:
         p_mid=data["p_mid"],
         rl=np.full(shape, np.nan),
         sentiment=np.full(shape, np.nan),
-        median_value=value,
-        price=data["close"],
-        atr=data["atr"],
-        annual_volatility=data["annual_volatility"],
-        daily_volatility=data["annual_volatility"] / np.sqrt(252.0),
-        adv=value,
-        win_long=win,
-        win_short=1.0 - win,
+        facts=facts_of(facts),
         volatility_z=np.zeros(shape[0]),
         correlation=np.full(shape[0], 0.5),
         correlation_floor=np.zeros(shape[0]),

@@ -115,11 +115,16 @@ def by_conviction(score: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _by_conviction_loop(score: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Merge sort from the bottom up."""
-    n, width = len(score), 1
-    order, other = np.empty(n, np.int64), np.empty(n, np.int64)
+    """Insertion sort of short runs, then merge sort from the bottom up."""
+    n, width = len(score), 16
+    order, other, key = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n)
     for i in range(n):
-        order[i] = i
+        key[i] = abs(score[i] - 0.5)
+        at = i
+        while at % width > 0 and key[order[at - 1]] < key[i]:
+            order[at] = order[at - 1]
+            at -= 1
+        order[at] = i
     while width < n:
         for left in range(0, n, 2 * width):
             middle, right = min(left + width, n), min(left + 2 * width, n)
@@ -127,7 +132,7 @@ def _by_conviction_loop(score: NDArray[np.float64]) -> NDArray[np.int64]:
             for at in range(left, right):
                 first = k >= right
                 if i < middle and k < right:
-                    first = abs(score[order[i]] - 0.5) >= abs(score[order[k]] - 0.5)
+                    first = key[order[i]] >= key[order[k]]
                 other[at] = order[i] if first else order[k]
                 i, k = (i + 1, k) if first else (i, k + 1)
         order, other, width = other, order, 2 * width

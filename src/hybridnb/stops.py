@@ -6,6 +6,7 @@ on the instrument's tick. A stop never moves away from the price.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -15,7 +16,9 @@ from hybridnb.policy import Stops
 
 def on_tick(units: float, tick: int, up: bool) -> int:
     """A price in 1/10,000 rounded to the tick above (`up`) or below, at least one tick."""
-    whole = int(units // tick)
+    # `units // tick` for floats takes a remainder, which is slow: here a quotient that rounded.
+    whole = math.floor(units / tick)
+    whole += int((whole + 1) * tick <= units) - int(whole * tick > units)
     exact = whole * tick == units
     ticks = whole if exact or not up else whole + 1
     return max(tick, ticks * tick)

@@ -31,6 +31,7 @@ from hybridnb.replay.run import Replay, replay, rules
 from hybridnb.replay.tape import (
     CASH,
     DEMOTED,
+    FACTS,
     KILLED,
     PEAK,
     QUARANTINE,
@@ -388,7 +389,7 @@ def test_the_tape_is_the_panel_in_arrays_that_a_compiler_takes(wild_of: Make) ->
     found = wild_of(4).panel
     tape = tape_of(found)
     t, n = found.present.shape
-    for name in ("open", "high", "low", "close", "volume", "p_short", "adv", "price", "atr"):
+    for name in ("open", "high", "low", "close", "volume", "p_short", "sentiment"):
         values = getattr(tape, name)
         assert values.shape == (t, n) and values.flags.c_contiguous, name
         assert values.dtype == (np.int64 if name in BAR else np.float64), name
@@ -396,7 +397,10 @@ def test_the_tape_is_the_panel_in_arrays_that_a_compiler_takes(wild_of: Make) ->
     assert (tape.close[~found.present] == 0).all() and (tape.close[found.present] > 0).all()
     assert tape.returns.shape == (n, t)
     np.testing.assert_array_equal(tape.returns.T, found.returns)
-    np.testing.assert_array_equal(tape.price, found.columns["close"])
+    assert tape.facts.flags.c_contiguous and tape.facts.ctypes.data % 64 == 0
+    for at, name in enumerate(FACTS):
+        column = found.columns["close" if name == "price" else name]
+        np.testing.assert_array_equal(tape.facts[..., at], column)
     np.testing.assert_array_equal(tape.crisis, (found.facts["regime"] == "crisis").to_numpy())
     assert tape.days[3] == found.sessions[3].date().toordinal()
     assert tape.window == RETURN_ROWS

@@ -21,7 +21,7 @@ from hybridnb.fills import NO_LIMIT
 from hybridnb.policy import Policy
 from hybridnb.replay import run as run_module
 from hybridnb.replay.run import Replay, replay, rules
-from hybridnb.replay.tape import CASH, PEAK, SIP_CARRY, SIP_UNITS, Tape
+from hybridnb.replay.tape import CASH, FACTS, PEAK, SIP_CARRY, SIP_UNITS, Tape
 
 Make = Callable[..., Any]
 SEEDS = range(12)
@@ -31,10 +31,10 @@ REDUCING = {LEGS.index(leg) for leg in Leg if leg.reduces}
 
 
 def columns(tape: Tape) -> list[str]:
-    """Names of the fields of shape (T, n)."""
+    """Names of the fields of shape (T, n) or (T, n, 8)."""
     shape = tape.close.shape
     kept = [f.name for f in fields(tape) if f.name not in ("returns", "window")]
-    return [name for name in kept if getattr(tape, name).shape == shape]
+    return [name for name in kept if getattr(tape, name).shape[:2] == shape]
 
 
 def only(past: Any, names: list[int]) -> Any:
@@ -224,7 +224,7 @@ def test_the_log_grows_and_loses_nothing(past_of: Make, monkeypatch: pytest.Monk
     sizes: list[int] = []
 
     def small(rows: int, sessions: int) -> Any:
-        return new_log(40 * 13, sessions)
+        return new_log((40 * 13,) * 3, sessions)
 
     new_log = run_module.new_log
 
@@ -356,7 +356,10 @@ def test_nothing_known_is_nothing_traded(past_of: Make, seed: int) -> None:
 def test_one_figure_never_known_is_no_entry(past_of: Make, name: str) -> None:
     past = past_of(7)
     kept = {"win": ("win_long", "win_short"), "p": ("p_short", "p_mid")}.get(name, (name,))
-    gone = {n: np.full_like(getattr(past.tape, n), np.nan) for n in kept}
+    facts = past.tape.facts.copy()
+    facts[..., [FACTS.index(n) for n in kept if n in FACTS]] = np.nan
+    others = [n for n in kept if n not in FACTS]
+    gone = {n: np.full_like(getattr(past.tape, n), np.nan) for n in others} | {"facts": facts}
     assert len(with_bars(past, **gone).replay().orders) == 0
     assert len(past.replay().orders) > 0
 

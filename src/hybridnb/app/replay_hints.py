@@ -15,7 +15,7 @@ from hybridnb.limits import Limits, limits
 from hybridnb.policy import Policy
 from hybridnb.replay.control import equity
 from hybridnb.replay.run import Hints
-from hybridnb.replay.tape import Floats, World
+from hybridnb.replay.tape import ANNUAL_VOLATILITY, ATR, PRICE, WIN_LONG, Floats, World
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class ReplayHints:
         seen = observe(
             p_short=w.p_short[s],
             p_mid=w.p_mid[s],
-            win_long=w.win_long[s],
-            annual_volatility=w.annual_volatility[s],
-            atr_share=w.atr[s] / w.price[s],
+            win_long=w.facts[s, :, WIN_LONG],
+            annual_volatility=w.facts[s, :, ANNUAL_VOLATILITY],
+            atr_share=w.facts[s, :, ATR] / w.facts[s, :, PRICE],
             volatility_z=float(w.volatility_z[s]),
             trend_strength=float(self.trend_strength[s]),
             regime=self.regimes[s],

@@ -14,7 +14,7 @@ from hybridnb.clamps import PENNY
 from hybridnb.decide import INPUT
 from hybridnb.domain import Mode, Refusal
 from hybridnb.policy import Policy
-from hybridnb.replay.tape import Names, Tape
+from hybridnb.replay.tape import Names, Tape, facts_of
 
 
 def tape_of(panel: Panel, rl: NDArray[np.float64] | None = None) -> Tape:
@@ -44,14 +44,7 @@ def tape_of(panel: Panel, rl: NDArray[np.float64] | None = None) -> Tape:
         p_mid=column("p_mid"),
         rl=nothing if rl is None else rl,
         sentiment=column("sentiment"),
-        median_value=column("median_value"),
-        price=column("close"),
-        atr=column("atr"),
-        annual_volatility=column("annual_volatility"),
-        daily_volatility=column("daily_volatility"),
-        adv=column("adv"),
-        win_long=column("win_long"),
-        win_short=column("win_short"),
+        facts=facts_of({**columns, "price": columns["close"]}),
         volatility_z=fact("volatility_zscore"),
         correlation=fact("correlation"),
         correlation_floor=fact("correlation_floor"),

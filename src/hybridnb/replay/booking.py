@@ -13,9 +13,13 @@ from hybridnb.domain import Leg, OrderState
 from hybridnb.fills import LEG, STOP, TARGET, Prices, most_fillable
 from hybridnb.limits import loop_form
 from hybridnb.replay.tape import (
+    ADV,
+    ATR,
     CASH,
     CLOSED,
+    DAILY_VOLATILITY,
     HISTORY,
+    PRICE,
     REALISED,
     SIP_CARRY,
     SIP_UNITS,
@@ -86,7 +90,7 @@ def execute(w: World, t: int, j: int, leg: int, *, sign: int, left: int, referen
             int(w.bucket[j]),
             quantity=quantity,
             adv_units=_adv_units(w, t - 1, j),
-            daily_volatility=_known(float(w.daily_volatility[t - 1, j])),
+            daily_volatility=_known(float(w.facts[t - 1, j, DAILY_VOLATILITY])),
             draw=latency_draw(int(w.key[j]), int(w.days[t])),
         )
         price = slipped(reference, sign, bps)
@@ -98,8 +102,8 @@ def execute(w: World, t: int, j: int, leg: int, *, sign: int, left: int, referen
 
 
 def _adv_units(w: World, seen: int, j: int) -> float:
-    close = float(w.price[seen, j])
-    return _known(float(w.adv[seen, j]) / close) if close > 0.0 else 0.0
+    close = float(w.facts[seen, j, PRICE])
+    return _known(float(w.facts[seen, j, ADV]) / close) if close > 0.0 else 0.0
 
 
 def _known(x: float) -> float:
@@ -127,7 +131,7 @@ def _enter(w: World, t: int, j: int, k: int) -> None:
     sign, quantity, price = int(row[3]), int(row[4]), int(row[5])
     multiplier = int(w.multiplier[j])
     if w.quantity[j] == 0:
-        w.entry_atr[j] = w.atr[t - 1, j]
+        w.entry_atr[j] = w.facts[t - 1, j, ATR]
         w.best[j] = price
         w.cost[j] = w.fees[j] = w.stop[j] = w.stop_filled[j] = w.target_filled[j] = 0
     w.quantity[j] += sign * quantity

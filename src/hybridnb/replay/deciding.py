@@ -18,10 +18,22 @@ from hybridnb.domain import SCALE
 from hybridnb.limits import Limits, loop_form
 from hybridnb.replay.booking import ENTRY, EXIT
 from hybridnb.replay.entering import size_name, turn_of
-from hybridnb.replay.tape import DEMOTED, DRAWDOWN_LOCK, STOP_LOCK, Ints, World
+from hybridnb.replay.tape import (
+    ADV,
+    DEMOTED,
+    DRAWDOWN_LOCK,
+    MEDIAN_VALUE,
+    PRICE,
+    STOP_LOCK,
+    WIN_LONG,
+    WIN_SHORT,
+    Ints,
+    World,
+)
 from hybridnb.sizing import kelly
 
 _SURELY = 1.0 - 1e-9  # a bound below the limit by more than any rounding
+_ALWAYS = 2**62
 
 
 def decide_session(w: World, t: int, opening: int) -> Ints:
@@ -50,8 +62,8 @@ def acting(w: World, t: int, lim: Limits, opening: int) -> Ints:
 
     Keeps names, actions, scores and confidences of those that close a position or may open
     one, and returns their positions in the order of sizing. Left out are entries that are
-    refused whatever their size, and names that can neither close nor buy: penalties never raise
-    a score.
+    refused whatever their size, and names whose score surely lies between the thresholds that
+    matter to them: penalties never raise a score, and together they lower it by a bound.
     """
     s = t - 1
     p_short, p_mid, rl = w.p_short[s], w.p_mid[s], w.rl[s]
@@ -60,8 +72,12 @@ def acting(w: World, t: int, lim: Limits, opening: int) -> Ints:
         known = p == p
         total += weight * known
         raw += np.where(known, weight * p, 0.0)
-    low = raw < lim.buy * _SURELY * total
-    w.idle[:] = low & (w.quantity == 0) & (lim.allow_short == 0.0)
+    most, least, held = lim.buy * _SURELY, sells_at(w, s, lim), w.quantity
+    shut = w.fixed[w.risk[DEMOTED]] != 0
+    shut |= np.maximum(np.maximum(w.cooldown, w.low_profit), locked_until(w)) >= w.ordinals[t]
+    no_buy = (raw < most * total) | (shut & (held >= 0))
+    no_sell = (raw > least * total) | ((shut | (lim.allow_short == 0.0)) & (held <= 0))
+    w.idle[:] = no_buy & no_sell
     names = np.flatnonzero(w.idle == 0)
     order_value = (np.array(lim.name) * opening / SCALE)[w.bucket[names]]
     rows: Any = {
@@ -70,7 +86,7 @@ def acting(w: World, t: int, lim: Limits, opening: int) -> Ints:
         "rl": rl[names],
         "sentiment": w.sentiment[s, names],
         "volatility_z": w.volatility_z[s],
-        "liquidity": liquidity_scores(w.median_value[s, names], order_value),
+        "liquidity": liquidity_scores(w.facts[s, names, MEDIAN_VALUE], order_value),
         "correlation": w.correlation[s],
         "correlation_floor": w.correlation_floor[s],
     }
@@ -87,7 +103,14 @@ def acting(w: World, t: int, lim: Limits, opening: int) -> Ints:
 def _acting_loop(w: World, t: int, lim: Limits, opening: int) -> Ints:
     s, n = t - 1, 0
     p_short, p_mid, rl, quantity = w.p_short[s], w.p_mid[s], w.rl[s], w.quantity
-    only, shorts, least = weights(lim), lim.allow_short != 0.0, lim.buy * _SURELY
+    only, long_only = weights(lim), lim.allow_short == 0.0
+    most, least, locked, now = (
+        lim.buy * _SURELY,
+        sells_at(w, s, lim),
+        locked_until(w),
+        w.ordinals[t],
+    )
+    fixed, cooldown, low_profit = w.fixed[w.risk[DEMOTED]], w.cooldown, w.low_profit
     for j in range(len(quantity)):
         a, b, c = p_short[j], p_mid[j], rl[j]
         total = only.weight_short if a == a else 0.0
@@ -96,7 +119,11 @@ def _acting_loop(w: World, t: int, lim: Limits, opening: int) -> Ints:
         raw = only.weight_short * a if a == a else 0.0
         raw += only.weight_mid * b if b == b else 0.0
         raw += only.weight_rl * c if c == c else 0.0
-        w.idle[j] = (raw < least * total) & (quantity[j] == 0) & (not shorts)
+        until, held = max(cooldown[j], low_profit[j], locked), quantity[j]
+        shut = (fixed[j] != 0) | (until >= now)
+        no_buy = (raw < most * total) | (shut & (held >= 0))
+        no_sell = (raw > least * total) | ((shut | long_only) & (held <= 0))
+        w.idle[j] = no_buy & no_sell
     for j in range(len(quantity)):
         if w.idle[j]:
             continue
@@ -108,7 +135,7 @@ def _acting_loop(w: World, t: int, lim: Limits, opening: int) -> Ints:
             volatility_z=w.volatility_z[s],
             sentiment=w.sentiment[s, j],
             liquidity=liquidity_score(
-                w.median_value[s, j], lim.name[w.bucket[j]] * opening / SCALE
+                w.facts[s, j, MEDIAN_VALUE], lim.name[w.bucket[j]] * opening / SCALE
             ),
             correlation=w.correlation[s],
             correlation_floor=w.correlation_floor[s],
@@ -123,17 +150,33 @@ def _acting_loop(w: World, t: int, lim: Limits, opening: int) -> Ints:
 loop_form(acting, _acting_loop)
 
 
+def locked_until(w: World) -> int:
+    """The last ordinal at which no name may be entered; beyond all where the mode refuses."""
+    if w.common[w.risk[DEMOTED]] != 0:
+        return _ALWAYS
+    return int(max(w.risk[STOP_LOCK], w.risk[DRAWDOWN_LOCK]))
+
+
+def sells_at(w: World, s: int, lim: Limits) -> float:
+    """The base above which no penalties of session s make a score one to sell at."""
+    if lim.shrink != 0.0:
+        return lim.sell / _SURELY
+    penalties = lim.news_penalty + lim.liquidity_penalty
+    penalties += lim.volatility_penalty if w.volatility_z[s] > lim.volatility_z else 0.0
+    penalties += lim.correlation_penalty if w.correlation[s] < lim.correlation else 0.0
+    return (lim.sell + penalties) / _SURELY
+
+
 def acts_of(w: World, t: int, lim: Limits, names: Ints, action: Ints) -> NDArray[np.bool_]:
     """Which actions close a position or may open one."""
     s, mode, now = t - 1, w.risk[DEMOTED], w.ordinals[t]
-    win = np.where(action > 0, w.win_long[s, names], w.win_short[s, names])
-    locked = np.maximum(w.cooldown[names], w.low_profit[names])
+    win = np.where(action > 0, w.facts[s, names, WIN_LONG], w.facts[s, names, WIN_SHORT])
+    locked = np.maximum(np.maximum(w.cooldown[names], w.low_profit[names]), locked_until(w))
     fit = (kelly(win, lim.payoff) > 0.0) & ((action > 0) | (lim.allow_short != 0.0))
     fit &= (w.fixed[mode, names] == 0) & (locked < now)
     fit &= (w.close[s, names] != 0) & (w.volume[s, names] != 0)
-    liquid = (w.adv[s, names] >= w.penny_adv) & (w.price[s, names] >= w.penny_price)
+    liquid = (w.facts[s, names, ADV] >= w.penny_adv) & (w.facts[s, names, PRICE] >= w.penny_price)
     fit &= liquid | ~w.penny[names]
-    fit &= w.common[mode] == 0 and max(w.risk[STOP_LOCK], w.risk[DRAWDOWN_LOCK]) < now
     fit |= action * w.quantity[names] < 0
     return fit
 
@@ -142,12 +185,14 @@ def acts(w: World, t: int, lim: Limits, j: int, action: int) -> bool:
     """Whether an action closes a position or may open one."""
     if action * w.quantity[j] < 0:
         return True
-    s, mode, now = t - 1, w.risk[DEMOTED], w.ordinals[t]
-    win = w.win_long[s, j] if action > 0 else w.win_short[s, j]
-    if not kelly(win, lim.payoff) > 0.0 or (action < 0 and lim.allow_short == 0.0):
+    s, mode = t - 1, w.risk[DEMOTED]
+    if max(locked_until(w), w.cooldown[j], w.low_profit[j]) >= w.ordinals[t]:
         return False
-    if w.common[mode] != 0 or w.fixed[mode, j] != 0 or w.close[s, j] == 0 or w.volume[s, j] == 0:
+    if w.fixed[mode, j] != 0 or (action < 0 and lim.allow_short == 0.0):
         return False
-    liquid = w.adv[s, j] >= w.penny_adv and w.price[s, j] >= w.penny_price
-    locked = max(w.risk[STOP_LOCK], w.risk[DRAWDOWN_LOCK], w.cooldown[j], w.low_profit[j])
-    return (liquid or not w.penny[j]) and locked < now
+    win = w.facts[s, j, WIN_LONG] if action > 0 else w.facts[s, j, WIN_SHORT]
+    if not kelly(win, lim.payoff) > 0.0 or w.close[s, j] == 0 or w.volume[s, j] == 0:
+        return False
+    return not w.penny[j] or (
+        w.facts[s, j, ADV] >= w.penny_adv and w.facts[s, j, PRICE] >= w.penny_price
+    )

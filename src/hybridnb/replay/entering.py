@@ -22,7 +22,7 @@ from hybridnb.entries import (
     totals_of,
 )
 from hybridnb.limits import Limits, loop_form
-from hybridnb.replay.tape import World
+from hybridnb.replay.tape import ANNUAL_VOLATILITY, ATR, PRICE, WIN_LONG, WIN_SHORT, World
 from hybridnb.sizing import tail_risk_with, tail_within, whole_lots
 
 
@@ -81,11 +81,14 @@ def size_name(w: World, t: int, lim: Limits, turn: Turn, j: int) -> int:
     row["held"], row["risk"], row["posture"], row["refused"] = held, risk, 1.0, 0
     row["rl"], row["price"], row["atr"] = (
         float(w.rl[s, j]),
-        float(w.price[s, j]),
-        float(w.atr[s, j]),
+        float(w.facts[s, j, PRICE]),
+        float(w.facts[s, j, ATR]),
     )
-    row["annual_volatility"] = float(w.annual_volatility[s, j])
-    row["win_long"], row["win_short"] = float(w.win_long[s, j]), float(w.win_short[s, j])
+    row["annual_volatility"] = float(w.facts[s, j, ANNUAL_VOLATILITY])
+    row["win_long"], row["win_short"] = (
+        float(w.facts[s, j, WIN_LONG]),
+        float(w.facts[s, j, WIN_SHORT]),
+    )
     row["margin_rate"], row["bucket"] = float(w.margin_rate[j]), int(w.bucket[j])
     context = context_of(turn.totals, row, held, risk)
     cap_row(lim, row, dec, context)

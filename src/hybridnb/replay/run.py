@@ -139,7 +139,9 @@ def replay(
     n = len(names.bucket)
     last = _last_close(tape.close[:start])
     # Memory that isn't written to isn't used: ample room spares most of the growing.
-    log = new_log(4 * ROWS_A_NAME * (n + 1) + n * len(tape.days) // 4, len(tape.days))
+    least, bars = 4 * ROWS_A_NAME * (n + 1), n * len(tape.days)
+    room = (least + bars // 2, least + bars // 8, least + bars // 8)
+    log = new_log(room, len(tape.days))
     book, scratch = new_book(n, cash=cash, last=last), new_scratch(n)
     world = world_of(tape, names, rules, book, log, scratch)
     t = start

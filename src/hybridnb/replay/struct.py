@@ -57,7 +57,9 @@ class Handle:
 
 def _plain(part: Any) -> Any:
     # One memory layout, so that one compilation serves every history.
-    return np.require(part, requirements=["C", "W"]) if isinstance(part, np.ndarray) else part
+    if not isinstance(part, np.ndarray) or (part.flags.c_contiguous and part.flags.writeable):
+        return part
+    return np.require(part, requirements=["C", "W"])
 
 
 def _records(every: tuple[Limits, ...]) -> Any:
@@ -71,7 +73,8 @@ def _records(every: tuple[Limits, ...]) -> Any:
 
 def _packed(part: Any) -> bytes:
     if isinstance(part, np.ndarray):
-        return struct.pack(f"={1 + part.ndim}q", part.ctypes.data, *part.shape)
+        address = part.__array_interface__["data"][0]
+        return struct.pack(f"={1 + part.ndim}q", address, *part.shape)
     if isinstance(part, tuple):
         return b"".join(map(_packed, part))
     return struct.pack("=d" if isinstance(part, float) else "=q", part)

@@ -6,6 +6,8 @@ t − 1 is what the decision of session t may know. A bar with a close of 0 isn'
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -27,6 +29,15 @@ DEMOTED, STATE, KILLED, QUARANTINE, WARNINGS, STOP_LOCK, DRAWDOWN_LOCK, KILLS, E
 ACTIVE, REDUCING, HALTED = range(3)
 HISTORY = 64  # sessions and trades that the guards remember, as in hybridnb.risk
 
+# The last axis of Tape.facts.
+FACTS = (
+    *("price", "atr", "annual_volatility", "daily_volatility"),
+    *("adv", "median_value", "win_long", "win_short"),
+)
+PRICE, ATR, ANNUAL_VOLATILITY, DAILY_VOLATILITY, ADV, MEDIAN_VALUE, WIN_LONG, WIN_SHORT = range(8)
+
+LINE = 8  # floats on a line of the cache
+
 # Columns of the logs.
 ORDER_COLUMNS = ("t", "name", "leg", "sign", "quantity", "filled", "price", "state", "refused")
 FILL_COLUMNS = (
@@ -42,9 +53,10 @@ class Tape:
 
     `days` are dates as ordinals, `ordinals` the sessions' in their calendar, shape (T,). Prices
     and volumes are integers, shape (T, n), volume -1 where the feed has none. Predictions and
-    features are floats, shape (T, n), NaN where unknown; facts have shape (T,). `returns` has
-    shape (n, T), so that a name's history lies together; `window` sessions of it are behind
-    value at risk.
+    sentiment are floats, shape (T, n), NaN where unknown, like `facts`, shape (T, n, 8), whose
+    last axis is `FACTS`: what sizing a name reads lies together, in one line of the processor's
+    cache. Facts of the market have shape (T,). `returns` has shape (n, T), so that a name's
+    history lies together; `window` sessions of it are behind value at risk.
     """
 
     days: Ints
@@ -58,14 +70,7 @@ class Tape:
     p_mid: Floats
     rl: Floats
     sentiment: Floats
-    median_value: Floats
-    price: Floats
-    atr: Floats
-    annual_volatility: Floats
-    daily_volatility: Floats
-    adv: Floats
-    win_long: Floats
-    win_short: Floats
+    facts: Floats
     volatility_z: Floats
     correlation: Floats
     correlation_floor: Floats
@@ -202,6 +207,18 @@ def world_of(*parts: Scratch | Log | Book | Rules | Names | Tape) -> World:
     return World(**{f.name: getattr(part, f.name) for part in parts for f in fields(part)})
 
 
+def facts_of(columns: Mapping[str, Any]) -> Floats:
+    """`Tape.facts` of arrays by the names of `FACTS`, shape (T, n) each, on lines of the cache."""
+    first = np.asarray(columns[FACTS[0]])
+    shape = (*first.shape, len(FACTS))
+    room = np.empty(math.prod(shape) + LINE, np.float64)
+    skip = -(room.ctypes.data // room.itemsize) % LINE
+    out = room[skip : skip + math.prod(shape)].reshape(shape)
+    for at, name in enumerate(FACTS):
+        out[..., at] = columns[name]
+    return out
+
+
 def new_book(n: int, *, cash: int, last: Ints) -> Book:
     """An account with cash only; `last` are the last known closes, 0 where there was none."""
     ints = {field.name: np.zeros(n, np.int64) for field in fields(Book)}
@@ -219,9 +236,9 @@ def new_book(n: int, *, cash: int, last: Ints) -> Book:
     return Book(**(ints | {"entry_atr": np.zeros(n)}))  # type: ignore[arg-type]
 
 
-def new_log(rows: int, sessions: int) -> Log:
-    """Room for `rows` rows of each kind."""
-    orders, fills, trades = (np.zeros((rows, WIDTH), np.int64) for _ in range(3))
+def new_log(rows: tuple[int, int, int], sessions: int) -> Log:
+    """Room for so many orders, fills and trades."""
+    orders, fills, trades = (np.empty((each, WIDTH), np.int64) for each in rows)
     return Log(orders, fills, trades, np.zeros(3, np.int64), np.zeros(sessions, np.int64))
 
 
