@@ -118,7 +118,7 @@ def _sessions(compiled: bool) -> Any:
     from hybridnb.replay.compiler import compiled as twin
     from hybridnb.replay.struct import entry
 
-    return entry(twin(sessions, cache=user_cache_path("hybridnb") / "replay"), cache=True)
+    return entry(twin(sessions, cache=user_cache_path("hybridnb") / "replay"))
 
 
 def ours(tape: Any, compiled: bool) -> int:

@@ -49,18 +49,7 @@ def measured(
     sessions : int
         The first so many only; 0 takes all.
     """
-    options = argparse.ArgumentParser()
-    options.add_argument("folder", type=Path)
-    options.add_argument("form", nargs="?", help="read by engines that have more than one")
-    options.add_argument("--symbols", type=int, default=0, help="the first so many only")
-    chosen = options.parse_args()
-    every = load(chosen.folder)
-    data = {k: v[:, : chosen.symbols] if chosen.symbols else v for k, v in every.items()}
-    del every
-    if sessions:
-        data = {k: v[:sessions] for k, v in data.items()}
-    for field in data.values():
-        float(np.nansum(field))
+    data = _data(sessions)
     bars, symbols = count_bars(data), data["close"].shape[1]
     held = sum(field.nbytes for field in data.values())
     if prepare is not None:
@@ -83,6 +72,23 @@ def measured(
         "what_it_simulates": what if isinstance(what, str) else what(),
     }
     sys.stdout.write(json.dumps(found) + "\n")
+
+
+def _data(sessions: int) -> Data:
+    """The arrays the command line names, every page of them read."""
+    options = argparse.ArgumentParser()
+    options.add_argument("folder", type=Path)
+    options.add_argument("form", nargs="?", help="read by engines that have more than one")
+    options.add_argument("--symbols", type=int, default=0, help="the first so many only")
+    chosen = options.parse_args()
+    data = load(chosen.folder)
+    if chosen.symbols:
+        data = {k: v[:, : chosen.symbols] for k, v in data.items()}
+    if sessions:
+        data = {k: v[:sessions] for k, v in data.items()}
+    for field in data.values():
+        float(np.nansum(field))
+    return data
 
 
 @dataclass(frozen=True, slots=True)

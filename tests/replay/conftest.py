@@ -74,4 +74,4 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Twin:
     from hybridnb.replay.struct import entry
 
     folder = tmp_path_factory.mktemp("kernels")
-    return Twin(entry(compiled(sessions, cache=folder), cache=True), folder)
+    return Twin(entry(compiled(sessions, cache=folder)), folder)

@@ -387,7 +387,7 @@ import numpy as np
 from hybridnb.replay.compiler import compiled
 from hybridnb.replay.run import replay, sessions
 from hybridnb.replay.struct import entry
-run = entry(compiled(sessions, cache=Path(sys.argv[1])), cache=True)
+run = entry(compiled(sessions, cache=Path(sys.argv[1])))
 tape, names, rules, cash, start = pickle.loads(Path(sys.argv[2]).read_bytes())
 print(replay(tape, names, rules, cash=cash, start=start, run=run).sha256)
 """

@@ -58,4 +58,4 @@ def _twin(cache: Path) -> Kernel:
     """The twin; loading its code takes seconds, hence once a process."""
     from hybridnb.replay.struct import entry
 
-    return entry(compiled(sessions, cache=cache), cache=True)
+    return entry(compiled(sessions, cache=cache))

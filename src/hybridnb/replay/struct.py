@@ -11,6 +11,7 @@ world alive while a kernel runs.
 from __future__ import annotations
 
 import struct
+import weakref
 from collections.abc import Callable
 from dataclasses import fields
 from functools import lru_cache
@@ -182,7 +183,17 @@ def _array(context: Any, builder: Any, of: Any, words: list[Any]) -> Any:
     return array._getvalue()
 
 
-def entry(kernel: Any, *, cache: bool) -> Callable[[World, int, int], int]:
-    """A compiled kernel `(world, start, stop) -> int` that takes the plain world."""
-    del cache
-    return lambda world, start, stop: int(kernel(Handle(world), start, stop))
+def entry(kernel: Any) -> Callable[[World, int, int], int]:
+    """A compiled kernel `(world, start, stop) -> int` that takes the plain world.
+
+    A world's words are made once, at its first call, and go with it.
+    """
+    known: dict[int, tuple[Any, Handle]] = {}
+
+    def run(world: World, start: int, stop: int) -> int:
+        at = id(world)
+        if at not in known:
+            known[at] = (weakref.ref(world, lambda _: known.pop(at, None)), Handle(world))
+        return int(kernel(known[at][1], start, stop))
+
+    return run
