@@ -171,6 +171,26 @@ class Status(StrEnum):
     INSUFFICIENT_EVIDENCE = "INSUFFICIENT_EVIDENCE"
 
 
+class Outcome(StrEnum):
+    """What became of one question to a reasoner; all but OK are failures."""
+
+    OK = "ok"
+    UNREACHABLE = "unreachable"  # refused, reset, or no such host
+    TIMEOUT = "timeout"  # no whole reply in the time given
+    UNAUTHORISED = "unauthorised"
+    NO_MODEL = "no_model"  # the model isn't there
+    RATE_LIMITED = "rate_limited"  # too many requests, no quota, or a queue that is full
+    REJECTED = "rejected"  # any other request the server wouldn't take
+    SERVER_ERROR = "server_error"
+    TOO_LONG = "too_long"  # the prompt doesn't fit: nothing was sent, or nothing was read
+    TOO_LARGE = "too_large"  # a reply larger than any that could be meant
+    TRUNCATED = "truncated"  # the reply ended at its ceiling of tokens
+    REFUSED = "refused"  # the model declined
+    FAILED = "failed"  # the server says that the model failed
+    NOT_JSON = "not_json"
+    WRONG_SHAPE = "wrong_shape"  # JSON, but not what was asked for
+
+
 class Basis(StrEnum):
     """What a feed's bars hold: all four prices, or the close alone."""
 

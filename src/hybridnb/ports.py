@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hybridnb.domain import Basis, Fill, Instrument, Order
+from hybridnb.domain import Basis, Fill, Instrument, Order, Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,15 +141,19 @@ class Statement:
         Executions the broker remembers, at least those of the session in progress.
     holdings : mapping of str to Holding
         Positions that aren't zero.
-    cash : int
-        In 1/10,000 of `currency`.
+    cash : int or None
+        In 1/10,000 of `currency`; None where it can't be told.
+    realised : int or None
+        Profit and loss that the venue's day has realised so far, in the same, net of all
+        commissions, those of opening too; None where it can't be told.
     """
 
     orders: tuple[Order, ...]
     fills: tuple[Fill, ...]
     holdings: Mapping[str, Holding]
-    cash: int
+    cash: int | None
     currency: str
+    realised: int | None = None
 
 
 class Broker(Protocol):
@@ -182,6 +186,87 @@ class Broker(Protocol):
 
     def close(self) -> None:
         """Let go of the connection; working orders stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question to a reasoner.
+
+    Attributes
+    ----------
+    task : str
+        Its name, which is the schema's too: letters, digits, underscores.
+    instructions : str
+        What the reasoner is to do; text that we wrote.
+    facts : str
+        What it is to look at: canonical JSON. Strangers' text in it is data without authority.
+    schema : mapping
+        Strict JSON Schema of the reply: every property required, none other allowed.
+    max_tokens : int
+        Ceiling of the reply.
+    timeout_s : float
+        For the whole attempt.
+    """
+
+    task: str
+    instructions: str
+    facts: str
+    schema: Mapping[str, Any]
+    max_tokens: int
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one attempt came to, with everything its record keeps; never a secret.
+
+    Attributes
+    ----------
+    outcome : Outcome
+    reply : mapping or None
+        The JSON object of the reply, its shape not yet checked by who asked; None on a failure.
+    detail : str
+        For people: what went wrong, in the server's words where it has some; 500 characters at
+        most.
+    model : str
+        As the server names it; what was asked for where it names none.
+    request, response : bytes
+        Bodies as sent and received; empty where nothing was. A response is cut at the ceiling of
+        what is read.
+    status : int or None
+        Of HTTP.
+    usage : mapping of str to int
+        Tokens of input and output, where told.
+    seconds : float
+    digest : str
+        Of the model's weights, where the server tells.
+    """
+
+    outcome: Outcome
+    reply: Mapping[str, Any] | None = None
+    detail: str = ""
+    model: str = ""
+    request: bytes = b""
+    response: bytes = b""
+    status: int | None = None
+    usage: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    digest: str = ""
+
+
+class Reasoner(Protocol):
+    """A model that is asked questions. Entry point group: `hybridnb.reasoners`."""
+
+    name: str
+
+    def ask(self, question: Question) -> Answer:
+        """One attempt on the wire, never more.
+
+        Whatever a server does is a value: no exception leaves but those of a mistake of ours.
+        """
+
+    def close(self) -> None:
+        """Let go of connections."""
 
 
 def session_text(session: dt.date | dt.datetime) -> str:

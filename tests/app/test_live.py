@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
@@ -20,6 +21,7 @@ from hybridnb.app.state import State, first_state
 from hybridnb.canonical import plain
 from hybridnb.domain import OrderState
 from hybridnb.errors import BrokerDown, Refused
+from hybridnb.execution.oco import OcoRule
 from hybridnb.policy import Policy, validated
 from hybridnb.testing.exchange import REJECTED, Exchange
 from hybridnb.testing.wild_broker import WildBroker, World
@@ -59,7 +61,7 @@ class Line:
     """A broker behind a mortal process."""
 
     def __init__(self, broker: WildBroker, life: Mortal) -> None:
-        self.name, self.both_legs = broker.name, broker.both_legs
+        self.name, self.both_legs, self.oco = broker.name, broker.both_legs, broker.oco
         for name in ("submit", "amend", "cancel", "poll", "statement"):
             setattr(self, name, life.around(getattr(broker, name)))
 
@@ -134,7 +136,7 @@ class Shop:
     def session(self, i: int, *, polls: int, deaths: int) -> str:
         """Trade a session to its end; `done` or `refused`."""
         ledger, left = Ledger(), dict.fromkeys(PHASES, polls)
-        chaos = self.world.chaos
+        chaos, self.world.day = self.world.chaos, len(self.world.exchange.executions)
         for life in itertools.count():
             assert life < 200
             if life >= deaths + 60:
@@ -201,10 +203,12 @@ class Shop:
         """Only what went beyond the position is refused, and it was alerted when it was heard."""
         assert self.beyond(rows) and not self.world.locks, rows[-1]
 
-    def books_agree(self) -> None:
+    def books_agree(self, session: str) -> None:
         """Cash, shares and fills, to the last unit; each order at the venue once."""
         exchange, book = self.world.exchange, self.state.book
         assert exchange.cash - book.cash == self.start_cash
+        closed = [r for r in self.past if r["kind"] == "trade" and r["timestamp"] == session]
+        assert abs(sum(r["pnl"] for r in closed) - self.world.realised()) < 10_000
         there = {s: h.quantity for s, h in exchange.holdings.items()}
         assert {s: p.quantity for s, p in book.positions.items()} == there
         fills = [r for r in self.past if r["kind"] == "fill"]
@@ -229,9 +233,25 @@ class Shop:
             mine = [o for o in self.world.exchange.working if o.symbol == symbol and o.sign < 0]
             cover = sum(o.left for o in mine if o.type in ("STOP", "MARKET"))
             assert cover == held.quantity, symbol
+            target = sum(o.left for o in mine if o.type == "LIMIT")
+            assert target <= (0 if self._target_is_over(symbol) else held.quantity), symbol
+
+    def _target_is_over(self, symbol: str) -> bool:
+        """Whether a leg has filled, and the rule cancels the target with that."""
+        legs = [
+            r["leg"]
+            for r in self.past
+            if r["kind"] == "fill"
+            and r["symbol"] == symbol
+            and r["leg"] in ("entry", "stop", "target")
+        ]
+        partial = self.setup.policy.stops.oco == "ALLOW_PARTIAL_THEN_CANCEL"
+        return partial and legs[-1] != "entry"
 
 
-def shop(panel_of: Any, setup_of: Any, seed: int, **weather: Any) -> Shop:
+def shop(
+    panel_of: Any, setup_of: Any, seed: int, *, rule: str = OcoRule.PREFER_LIMIT, **weather: Any
+) -> Shop:
     rng = np.random.default_rng(seed)
     closes = np.full((300, 3), 100.0)
     score = np.full((300, 3), 0.9)
@@ -248,11 +268,12 @@ def shop(panel_of: Any, setup_of: Any, seed: int, **weather: Any) -> Shop:
                 **{"kelly_fraction": 1.0, "volatility_target": 1.0},
             },
             "risk": {"kill_day_pnl": -0.005},
+            "stops": {"oco": rule},
             "safety": {"repeat_fills": 100_000, "order_value": 1e6},
         },
     )
     prices = {s: int(panel.last[280, j] // 100 * 100) for j, s in enumerate(panel.symbols)}
-    world = World(Exchange(), prices, rng, **weather)
+    world = World(Exchange(), prices, rng, oco=str(rule), **weather)
     setup = replace(
         setup_of(3, policy=policy),
         hints=lambda day, state: np.where(day.columns["p_short"] < 0.5, -4.0, 4.0),
@@ -260,8 +281,9 @@ def shop(panel_of: Any, setup_of: Any, seed: int, **weather: Any) -> Shop:
     return Shop(panel, setup, world, rng)
 
 
-def history(panel_of: Any, setup_of: Any, seed: int) -> Counter[str]:
-    """Two sessions of one book in foul weather."""
+def history(panel_of: Any, setup_of: Any, seed: int, rule: str = "") -> Counter[str]:
+    """Two sessions of one book in foul weather; without a rule the seed chooses one."""
+    rule = rule or list(OcoRule)[seed % len(OcoRule)]
     draw = np.random.default_rng([seed, 1])
     made = shop(
         panel_of,
@@ -269,7 +291,8 @@ def history(panel_of: Any, setup_of: Any, seed: int) -> Counter[str]:
         seed,
         chaos=float(draw.choice([0.0, 0.05, 0.2])),
         drift=float(draw.choice([0.94, 0.997, 1.0, 1.003])),
-        locks=bool(draw.integers(2)),
+        locks=bool(draw.integers(2)) and rule != OcoRule.BOTH_MUST_TRIGGER,
+        rule=rule,
     )
     for i in (281, 282):
         polls, deaths = int(draw.integers(2, 8)), int(draw.integers(0, 6))
@@ -281,7 +304,7 @@ def history(panel_of: Any, setup_of: Any, seed: int) -> Counter[str]:
             made.counts["both legs traded"] += 1
         else:
             made.at_rest()
-            made.books_agree()
+            made.books_agree(made.panel.day(i).session)
     rows = made.past
     made.counts["kills"] += any(r["kind"] == "mark" and r["killed"] for r in rows)
     for leg in ("entry", "stop", "target", "exit", "flatten"):
@@ -291,6 +314,7 @@ def history(panel_of: Any, setup_of: Any, seed: int) -> Counter[str]:
     return made.counts
 
 
+@pytest.mark.parametrize("rule", list(OcoRule))
 @given(seed=st.integers(0, 2**32 - 1))
-def test_random_histories(panel_of: Any, setup_of: Any, seed: int) -> None:
-    history(panel_of, setup_of, seed)
+def test_random_histories(panel_of: Any, setup_of: Any, rule: str, seed: int) -> None:
+    history(panel_of, setup_of, seed, rule)

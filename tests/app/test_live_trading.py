@@ -169,16 +169,23 @@ def halved(account: dict[str, Any]) -> None:
     account["holdings"][symbol]["quantity"] //= 2
 
 
-def test_what_nobody_here_decided_stops_the_next_session_and_is_shown(home: Path) -> None:
+def paid_out(account: dict[str, Any]) -> None:
+    account["cash"] -= 5_000 * 10_000
+
+
+@pytest.mark.parametrize(("change", "what"), [(halved, "quantity"), (paid_out, "cash")])
+def test_what_nobody_here_decided_stops_the_next_session_and_is_shown(
+    home: Path, change: Callable[[dict[str, Any]], None], what: str
+) -> None:
     run(DAY)
     assert compare_account(NEXT, "paper", prepare=hopeful)["differences"] == []
     before = open_ledger().count("session")
-    touched(halved, home)
+    touched(change, home)
     with pytest.raises(Differs) as caught:
         compare_account(NEXT, "paper", prepare=hopeful)
     assert caught.value.exit_code == 3
     (difference,) = caught.value.as_dict()["differences"]
-    assert difference["what"] == "quantity"
+    assert difference["what"] == what
     assert open_ledger().count("session") == before
     with pytest.raises(Refused, match="differ"):
         run(NEXT)
@@ -210,6 +217,17 @@ def test_an_adoption_is_recorded_protects_what_it_takes_and_lets_the_next_sessio
     assert rows("reconciled", session=after["session"])[0]["differences"] == []
     with pytest.raises(UsageError):
         adopt_account(NEXT, "paper", reason=" ", prepare=hopeful)
+
+
+def test_an_adoption_takes_the_cash_over(home: Path) -> None:
+    run(DAY)
+    touched(paid_out, home)
+    found = adopt_account(NEXT, "paper", reason="paid out", prepare=hopeful)
+    assert found["cash"]["ours"] == found["cash"]["theirs"]
+    (row,) = rows("adopted")
+    assert row["before"]["cash"] - row["after"]["cash"] == 5_000 * 10_000
+    after = run(Request(session="2013-02-27"))
+    assert rows("reconciled", session=after["session"])[0]["differences"] == []
 
 
 def test_an_account_that_cant_be_read_trades_nothing(home: Path) -> None:

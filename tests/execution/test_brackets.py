@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridnb.domain import Leg, OrderState, OrderType, Position, Side
-from hybridnb.execution.brackets import legs, unprotected
+from hybridnb.domain import Fill, Leg, OrderState, OrderType, Position, Side
+from hybridnb.execution.brackets import is_alone, legs, unprotected
 
 
 def held(quantity: int, symbol: str = "A") -> Position:
@@ -81,3 +81,26 @@ def test_fresh_legs_protect_and_each_missing_stop_is_named(
     lost = data.draw(st.sets(st.sampled_from(sorted(sizes) or ["A"])))
     left = [o for o in working if not (o.leg is Leg.STOP and o.symbol in lost)]
     assert unprotected(positions, left) == {s: q for s, q in sizes.items() if s in lost}
+
+
+@pytest.mark.parametrize(
+    ("told", "alone"),
+    [
+        ([], False),
+        (["entry"], False),
+        (["entry", "target"], True),
+        (["entry", "stop"], True),
+        (["entry", "target", "exit"], True),
+        (["entry", "exit"], False),
+        (["entry", "target", "entry"], False),
+    ],
+)
+def test_a_leg_that_filled_since_the_last_entry_leaves_the_stop_alone(
+    told: list[str], alone: bool
+) -> None:
+    fills = [
+        Fill(str(n), "c", "A", Side.SELL, Leg(leg), 1, 1, 1, 0, 0, "t")
+        for n, leg in enumerate(told)
+    ]
+    other = Fill("b", "c", "B", Side.SELL, Leg.STOP, 1, 1, 1, 0, 0, "t")
+    assert is_alone("A", [*fills, other]) is alone

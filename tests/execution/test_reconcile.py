@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hybridnb.domain import Fill, Leg, Order, OrderState, OrderType, Position, Side
 from hybridnb.errors import CheckFailed
-from hybridnb.execution.reconcile import arrears, differences, uncovered
+from hybridnb.execution.reconcile import arrears, differences, money, uncovered
 from hybridnb.ports import Holding, Statement
 
 S = OrderState
@@ -156,6 +156,30 @@ class TestDifferences:
         there = statement(holdings={"SIP": Holding(3, 1.0)})
         assert differences({}, there, ignore=["SIP"]) == []
         assert len(differences({}, there)) == 1
+
+
+class TestMoney:
+    def found(self, ours: int, **told) -> list[str]:
+        values = {"cash": 1_000_000, "realised": None} | told
+        there = Statement((), (), {}, values["cash"], "USD", values["realised"])
+        return [d.what for d in money(ours, 0, {"A": position(10)}, there)]
+
+    def test_a_thousandth_of_the_account(self) -> None:
+        worth = 100_000_000 + 10_000_000  # what the position cost, too
+        assert self.found(100_000_000, cash=100_000_000 - worth // 1_000) == []
+        assert self.found(100_000_000, cash=100_000_000 - worth // 1_000 - 1) == ["cash"]
+        assert self.found(100_000_000, cash=100_000_000, realised=-worth // 1_000 - 1) == [
+            "realised"
+        ]
+
+    def test_a_unit_of_the_currency_is_nothing(self) -> None:
+        there = Statement((), (), {}, 10_000, "USD", -10_000)
+        assert money(0, 0, {}, there) == []
+        assert len(money(0, 0, {}, replace(there, cash=10_001, realised=-10_001))) == 2
+
+    @pytest.mark.parametrize("nothing", [None, math.nan])
+    def test_what_isnt_told_is_not_compared(self, nothing: float | None) -> None:
+        assert self.found(0, cash=nothing, realised=nothing) == []
 
 
 class TestUncovered:

@@ -12,9 +12,10 @@ from hybridnb.app.records import Recorder
 from hybridnb.app.state import Origin, State
 from hybridnb.book import Closing
 from hybridnb.canonical import plain
-from hybridnb.domain import Bar, Fill, Leg, Order, TradingState
-from hybridnb.execution.brackets import legs
-from hybridnb.execution.reconcile import Difference, differences
+from hybridnb.domain import Bar, Fill, Leg, Order, Position, TradingState
+from hybridnb.execution.brackets import is_alone, legs
+from hybridnb.execution.oco import OcoRule
+from hybridnb.execution.reconcile import Difference, differences, money
 from hybridnb.execution.safety import Facts, Standing, check
 from hybridnb.execution.sent import Sent, executed
 from hybridnb.execution.wire import Wire
@@ -141,10 +142,21 @@ class BrokerDesk(Desk):
     def _legs_of(self, symbol: str) -> list[Order]:
         """Legs of the position's full size; without one, nothing that reduces left at work."""
         position = self.state.book.positions.get(symbol)
-        if position is not None:
-            return self.venue.amend(legs(position))
         mine = [o for o in self.venue.working if o.symbol == symbol and o.leg.reduces]
-        return self.venue.cancel([o.client_id for o in mine])
+        if position is None:
+            return self.venue.cancel([o.client_id for o in mine])
+        standing = self._standing_legs(position)
+        over = [o for o in mine if o.leg is Leg.TARGET and len(standing) == 1]
+        return self.venue.cancel([o.client_id for o in over]) + self.venue.amend(standing)
+
+    def _standing_legs(self, position: Position) -> tuple[Order, ...]:
+        """Both legs, or the stop alone where a partial fill has cancelled the target.
+
+        The fills tell which, so that a restart knows it as well.
+        """
+        partial = self._oco is OcoRule.ALLOW_PARTIAL_THEN_CANCEL
+        alone = partial and is_alone(position.symbol, self.venue.booked.values())
+        return legs(position)[: 1 if alone else 2]
 
     def book_live(self, fill: Fill) -> None:
         over = self._beyond(fill)
@@ -228,6 +240,8 @@ class BrokerDesk(Desk):
         ours, theirs = self.state.book.sip_units, holding.quantity if holding else 0
         if ours != theirs:
             wrong.append(Difference("quantity", sip, str(ours), str(theirs)))
+        book, realised = self.state.book, sum(trade.pnl for trade in self.closed)
+        wrong += money(book.cash, realised, book.positions, statement)
         self.record.add(
             "reconciled",
             broker=self.floor.broker.name,

@@ -20,6 +20,7 @@ from hybridnb.app.session import decided, open_desk, traded
 from hybridnb.app.state import State
 from hybridnb.domain import Leg, Order, OrderState
 from hybridnb.errors import BrokerDown, CheckFailed, Refused
+from hybridnb.execution.oco import OcoRule
 from hybridnb.execution.reconcile import REMEDY
 from hybridnb.ports import Statement
 
@@ -52,13 +53,15 @@ def trade_live(
     Raises
     ------
     Refused
-        When the book and the broker's statement differ: nothing was sent.
+        When the book and the broker's statement differ: nothing was sent. When the policy's OCO
+        rule holds the stop back and the venue doesn't keep that rule itself.
     BrokerDown
         Without a connection; what was meant to be sent is in the ledger.
     CheckFailed
         When the broker told what can't be true; what was booked is in the ledger.
     """
     rows = list(record.rows)
+    _check_rule(setup, floor)
     desk = LiveDesk(state, day, setup, record, floor=floor)
     remember(desk, past)
     try:
@@ -67,6 +70,20 @@ def trade_live(
         record.alert(f"{error}—stopped")
         record.commit()
         raise
+
+
+def _check_rule(setup: Setup, floor: Floor) -> None:
+    """A stop that rests at a venue trades when it is touched, whatever the target did.
+
+    Where both levels must be touched the venue itself has to hold the legs back: kept here
+    instead they would leave the position without a live stop.
+    """
+    rule = OcoRule(setup.policy.stops.oco)
+    if rule is OcoRule.BOTH_MUST_TRIGGER and getattr(floor.broker, "oco", "") != rule:
+        raise Refused(
+            f"{rule}: {floor.broker.name} doesn't hold legs back until both levels were touched",
+            remedy="Set stops.oco to another rule, or trade on the paper venue.",
+        )
 
 
 def _traded(desk: LiveDesk, rows: Sequence[Mapping[str, Any]]) -> State:

@@ -23,7 +23,7 @@ from hybridnb.app.state import Origin
 from hybridnb.app.trading import check_book, read_traded
 from hybridnb.book import Book, equity
 from hybridnb.canonical import plain
-from hybridnb.domain import Position
+from hybridnb.domain import SCALE, Position
 from hybridnb.errors import Refused, UsageError
 from hybridnb.execution.reconcile import REMEDY, Difference
 from hybridnb.ports import Holding, Statement
@@ -91,7 +91,8 @@ def adopt_account(
         positions = _positions(desk, statement)
         sip = desk.setup.policy.sip.symbol
         units = statement.holdings.get(sip, Holding(0, 0.0)).quantity
-        book = replace(before, positions=positions, sip_units=units, cash=statement.cash)
+        cash = before.cash if statement.cash is None else statement.cash
+        book = replace(before, positions=positions, sip_units=units, cash=cash)
         _record(desk, book, statement, wrong, reason=reason.strip(), broker=broker)
         value = equity(book, desk.day.last, desk.day.last.get(sip))
         desk.opening_equity = value
@@ -100,7 +101,8 @@ def adopt_account(
         stale = [o.client_id for o in desk.venue.working if o.decision_id not in named]
         desk.record_all(desk.venue.cancel(stale))
         desk.guard()  # every position gets its stop at the broker
-        found = _both(seat, desk, statement, wrong)
+        legs = [plain(order) for order in desk.venue.working]
+        found = _both(seat, desk, statement, wrong) | {"working": legs}
         close_book(desk, value)
     return found
 
@@ -248,11 +250,14 @@ def comparison_text(found: dict[str, Any]) -> str:
     cash = found["cash"]
     lines = [
         f"{found['book']} and {found['broker']}, session {found['session']}",
-        f"cash: ours {cash['ours'] / 1e4:,.2f}, theirs {cash['theirs'] / 1e4:,.2f}"
-        f" {found['currency']}",
+        f"cash: ours {_amount(cash['ours'])}, theirs {_amount(cash['theirs'])} {found['currency']}",
     ]
     for symbol, held in found["positions"].items():
         lines.append(f"{symbol}: ours {held['ours']:,}, theirs {held['theirs']:,}")
-    lines.append(f"{len(found['working'])} orders work there")
-    differ = len(found["differences"])
-    return "\n".join([*lines, f"{differ} differences" if differ else "they agree"])
+    lines.append(f"orders at work there: {len(found['working'])}")
+    taken = len(found["differences"])  # without an adoption they are an error
+    return "\n".join([*lines, f"differences taken over: {taken}" if taken else "they agree"])
+
+
+def _amount(units: int | None) -> str:
+    return "not told" if units is None else f"{units / SCALE:,.2f}"

@@ -10,11 +10,12 @@ from hybridnb.app.broker_desk import BrokerDesk, Floor
 from hybridnb.app.desk import Setup
 from hybridnb.app.panel import Day
 from hybridnb.app.records import Recorder
+from hybridnb.app.session import withdraw
 from hybridnb.app.standing import stood, wanted
 from hybridnb.app.state import State
+from hybridnb.canonical import plain
 from hybridnb.domain import Leg, Order, OrderState, OrderType, TradingState
-from hybridnb.execution.brackets import legs
-from hybridnb.execution.paper import OPEN
+from hybridnb.execution.paper import CLOSE, OPEN
 from hybridnb.execution.reconcile import uncovered
 from hybridnb.execution.sent import enabled, observe
 from hybridnb.risk import marked
@@ -36,6 +37,7 @@ class LiveDesk(BrokerDesk):
         self._prices: Mapping[str, int] = {}
         self._pnl = 0.0  # of the last mark that was recorded
         self._given_up: set[str] = set()  # positions whose stop couldn't be had
+        self._strangers: set[str] = set()  # orders and fills that aren't ours, once alerted
         super().__init__(state, day, setup, record, floor=floor)
 
     def fills(self, phase: str) -> None:
@@ -53,10 +55,28 @@ class LiveDesk(BrokerDesk):
         if prices and prices != self._prices:
             self._prices = dict(prices)
             self.mark(LIVE)
+        self.estranged()
         for action in self.floor.actions():
             self.obey(action)
         self.guard()
         self.commit()
+
+    def estranged(self) -> None:
+        """Somebody else trades on the account: no entries until an operator decides."""
+        ids = {each.theirs.partition(": ")[0]: each for each in self.venue.foreign}
+        news = [each for i, each in ids.items() if i not in self._strangers]
+        if news:
+            self._strangers |= set(ids)
+            self.record.add("foreign", differences=[plain(each) for each in news])
+            told = "; ".join(str(each) for each in news)
+            self.record.alert(f"not of this book, no entries until an operator resumes: {told}")
+            self.reduce()
+
+    def reduce(self) -> None:
+        """No entries from now on; a halt stays a halt."""
+        if self.state.risk.state is TradingState.ACTIVE:
+            risk = replace(self.state.risk, state=TradingState.REDUCING)
+            self.state = replace(self.state, risk=risk)
 
     def mark(self, at: str) -> int:
         """As every mark; between the open and the close only what matters is recorded."""
@@ -67,7 +87,11 @@ class LiveDesk(BrokerDesk):
             if risk == self.state.risk and moved < MOVE:
                 return value
             self._pnl = pnl or 0.0
-        return super().mark(at)
+        killed = self.state.risk.killed
+        value = super().mark(at)
+        if at == CLOSE and self.state.risk.killed and not killed:
+            self._settle()  # positions were flattened after the accounts had been compared
+        return value
 
     def obey(self, action: Mapping[str, Any]) -> None:
         """Do what an operator asked for, and record it before."""
@@ -75,9 +99,7 @@ class LiveDesk(BrokerDesk):
         self.stand(action)
         self.commit()
         if action["action"] == "cancel-all":
-            symbol = wanted(action)
-            mine = [o for o in self.venue.working if symbol in ("", o.symbol)]
-            self.record_all(self.venue.cancel([o.client_id for o in mine]))
+            withdraw(self, wanted(action))
 
     def stand(self, action: Mapping[str, Any]) -> None:
         """What an operator's action makes of the control plane and of disabled symbols."""
@@ -86,8 +108,15 @@ class LiveDesk(BrokerDesk):
             self.sent = enabled(self.sent, wanted(action))
 
     def submit(self, orders: Sequence[Order]) -> None:
-        """As every submit; a position whose exit the venue wouldn't have gets its stop back."""
-        super().submit(orders)
+        """As every submit; a position whose exit the venue wouldn't have gets its stop back.
+
+        What is being closed already isn't closed by a decision too.
+        """
+        leaving = self.leaving()
+        late = [o for o in orders if o.leg is Leg.EXIT and o.symbol in leaving]
+        over, why = OrderState.CANCELLED, "its position was leaving already"
+        self.record_all([replace(o, state=over, note=why) for o in late])
+        super().submit([o for o in orders if o not in late])
         if any(order.leg is Leg.EXIT for order in orders):
             self.mend()
 
@@ -115,8 +144,8 @@ class LiveDesk(BrokerDesk):
             price = now.get(symbol)
             if price is None or symbol in leaving or (price - position.target) * side < 0:
                 continue
-            _, target = legs(position)
-            orders.append(replace(target, type=OrderType.MARKET, limit=None))
+            for target in self._standing_legs(position)[1:]:
+                orders.append(replace(target, type=OrderType.MARKET, limit=None))
         return orders
 
     def leaving(self) -> set[str]:
@@ -124,27 +153,35 @@ class LiveDesk(BrokerDesk):
         return super().leaving() | {o.symbol for o in mine if o.type is OrderType.MARKET}
 
     def mend(self) -> None:
-        """Give every position its live stop of full size; take away legs without a position.
+        """Give every position its live stop of full size; take away what goes beyond it.
 
         What the venue is in doubt about is left alone until it is known. A position whose stop
-        the venue won't have is alerted and flattened.
+        the venue won't have is alerted, once, and flattened.
         """
         positions = self.state.book.positions
-        protective = [o for o in self.venue.working if o.leg in (Leg.STOP, Leg.TARGET)]
-        doubtful = {o.symbol for o in protective if o.state is OrderState.UNKNOWN}
-        stray = [o for o in protective if o.symbol not in {*positions, *doubtful}]
-        if stray:
-            self.record_all(self.venue.cancel([o.client_id for o in stray]))
+        self.record_all(self.venue.cancel(self._stray()))
         for _ in range(TRIES):
-            for symbol in self._bare():
-                self.record_all(self.venue.amend(legs(positions[symbol])))
-        bare = self._bare()
+            for symbol in sorted({*self._bare(), *(o.symbol for o in self._too_large())}):
+                self.record_all(self.venue.amend(self._standing_legs(positions[symbol])))
+        self.record_all(self.venue.cancel([o.client_id for o in self._too_large()]))
+        bare = sorted({*self._bare(), *self._gapped()})
         for symbol in bare:
             if symbol not in self._given_up:
-                self.record.alert(f"{symbol} without a stop of its size—flattening")
-        self._given_up = set(bare)
+                self.record.alert(f"{symbol} without its stop—flattening")
+        self._given_up = {*bare, *(self._given_up & self.leaving())}
         self.flatten(bare)
         self._grow_exits(bare)
+
+    def _stray(self) -> list[str]:
+        """Ids of legs without a position, and of targets that a partial fill has ended."""
+        protective = [o for o in self.venue.working if o.leg in (Leg.STOP, Leg.TARGET)]
+        doubtful = {o.symbol for o in protective if o.state is OrderState.UNKNOWN}
+        wanted = {
+            symbol: {leg.leg for leg in self._standing_legs(position)}
+            for symbol, position in self.state.book.positions.items()
+        }
+        sure = (o for o in protective if o.symbol not in doubtful)
+        return [o.client_id for o in sure if o.leg not in wanted.get(o.symbol, ())]
 
     def _grow_exits(self, symbols: Sequence[str]) -> None:
         """A position may have grown while it was being flattened: its exit grows with it."""
@@ -154,11 +191,35 @@ class LiveDesk(BrokerDesk):
                 self.record_all(self.venue.amend([replace(order, quantity=held, filled=0)]))
 
     def _bare(self) -> list[str]:
-        """Symbols that lack their stop for sure: nothing of them is in doubt, or yet to be told."""
-        working, orders = self.venue.working, self.venue.orders
-        doubtful = {o.symbol for o in working if o.state is OrderState.UNKNOWN}
-        doubtful |= {orders[i].symbol for i in self.venue.behind()}
-        return sorted(uncovered(self.state.book.positions, working) - doubtful)
+        """Symbols that lack their stop for sure."""
+        return sorted(uncovered(self.state.book.positions, self.venue.working) - self._unsure())
+
+    def _gapped(self) -> set[str]:
+        """Symbols whose trailed stop the venue refused, and whose price has gone through it.
+
+        Until then the stop it has, of full size at its old price, covers the position.
+        """
+        now, found = self.floor.prices(), set()
+        for symbol, position in self.state.book.positions.items():
+            price, (_, refused) = now.get(symbol), self.venue.refused.get(symbol, (0, None))
+            if price is not None and refused is not None and refused == position.stop:
+                side = 1 if position.quantity > 0 else -1
+                found |= {symbol} if (price - refused) * side <= 0 else set()
+        return found - self._unsure() - self.leaving()
+
+    def _too_large(self) -> list[Order]:
+        """Targets that would close more than is held."""
+        targets = (o for o in self.venue.working if o.leg is Leg.TARGET)
+        unsure = self._unsure()
+        return [
+            o for o in targets if 0 < abs(self._held(o.symbol)) < o.left and o.symbol not in unsure
+        ]
+
+    def _unsure(self) -> set[str]:
+        """Symbols of which something is in doubt, or yet to be told."""
+        orders = self.venue.orders
+        doubtful = {o.symbol for o in self.venue.working if o.state is OrderState.UNKNOWN}
+        return doubtful | {orders[i].symbol for i in self.venue.behind()}
 
     def trail(self) -> None:
         """After the range, move the stops of what is still open, and see that they hold."""
@@ -172,7 +233,7 @@ class LiveDesk(BrokerDesk):
                 )
         self.state = replace(self.state, book=replace(self.state.book, positions=positions))
         for symbol in sorted(positions):
-            self.record_all(self.venue.amend(legs(positions[symbol])))
+            self.record_all(self.venue.amend(self._standing_legs(positions[symbol])))
         self.guard()
 
     def accrue(self) -> None:
@@ -199,14 +260,18 @@ class LiveDesk(BrokerDesk):
         What still waits to be sent no longer is: the stops rest instead.
         """
         super().end()
+        self._settle()
+
+    def _settle(self) -> None:
         for _ in range(TRIES):
             wrong = self.compare(self.floor.broker.statement())
             waiting = [o for o in self.venue.working if o.state is OrderState.CREATED]
             self.record_all(self.venue.cancel([o.client_id for o in waiting]))
+            rows = len(self.record.rows)
             self.mend()
             doubtful = any(o.state is OrderState.UNKNOWN for o in self.venue.working)
-            if not doubtful and not self.venue.behind():
-                break
+            if not doubtful and not self.venue.behind() and len(self.record.rows) == rows:
+                break  # nothing was sent that could have traded since
         for each in wrong:
             self.record.alert(f"at the close, {each}")
         self.commit()

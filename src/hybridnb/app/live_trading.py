@@ -22,6 +22,7 @@ from hybridnb.app.home import shipped
 from hybridnb.app.lab import Lab
 from hybridnb.app.live import trade_live
 from hybridnb.app.live_desk import Floor
+from hybridnb.app.live_prices import LivePrices
 from hybridnb.app.operators import at_opening, listener
 from hybridnb.app.panel import Day, Panel
 from hybridnb.app.paper_broker import PaperBroker, account_of
@@ -170,7 +171,7 @@ def _run(seat: Seat, clock: Clock, seconds: float | None) -> None:
         pace=pace,
         clock=clock.now,
         bars=lambda: day.bars,
-        prices=getattr(broker, "prices", dict),
+        prices=LivePrices(broker, seat.record),
         actions=listener(seat.ledger, seat.book),
     )
     trade_live(seat.state, day, seat.setup, seat.record, floor=floor, past=seat.past)

@@ -7,7 +7,7 @@ the venue as it left it. Each phase of a session's bars happens once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -46,6 +46,7 @@ def account_of(state: State, *, currency: str, sip: str, seen: float) -> Snapsho
         orders=state.working,
         seen={order.client_id: seen for order in state.working},
         paid={order.client_id: order.filled for order in state.working},
+        fees={s: p.fees for s, p in state.book.positions.items()},
     )
 
 
@@ -70,15 +71,16 @@ class PaperBroker:
     def __init__(
         self, path: Path, day: Day, policy: Policy, *, first: Snapshot, clock: Callable[[], float]
     ) -> None:
-        self._path, self._day = path, day
+        self._path, self._day, self.oco = path, day, OcoRule(policy.stops.oco)
         kept = _read(path) or Kept(first)
-        self._played = list(kept.played) if kept.session == day.session else []
+        again = kept.session == day.session
+        self._played = list(kept.played) if again else []
         self.venue = PaperVenue(
             policy.costs,
             day.instruments,
-            account=kept.account,
+            account=kept.account if again else replace(kept.account, realised=0),
             clock=clock,
-            oco=OcoRule(policy.stops.oco),
+            oco=self.oco,
         )
         self.venue.liquidity = day.liquidity
 

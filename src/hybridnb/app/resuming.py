@@ -63,6 +63,8 @@ def resume(desk: LiveDesk, rows: Rows) -> None:
                 desk.state = replace(desk.state, risk=risk)
             case "operator":
                 desk.stand(row)
+            case "foreign":
+                desk.reduce()
 
 
 def _body(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from hybridnb.domain import Leg, Order, OrderState, OrderType, Position, Side
+from hybridnb.domain import Fill, Leg, Order, OrderState, OrderType, Position, Side
 from hybridnb.execution.orders import client_id
+
+_LEGS = (Leg.STOP, Leg.TARGET)
 
 
 def legs(position: Position) -> tuple[Order, Order]:
@@ -33,6 +35,18 @@ def _leg(position: Position, side: Side, leg: Leg, kind: OrderType) -> Order:
         limit=position.target if kind is OrderType.LIMIT else None,
         stop=position.stop if kind is OrderType.STOP else None,
     )
+
+
+def is_alone(symbol: str, fills: Iterable[Fill]) -> bool:
+    """Whether a leg has filled since the last entry, so that a rule may have ended the target.
+
+    Parameters
+    ----------
+    fills : iterable of Fill
+        Those of the book, oldest first. An entry places both legs anew.
+    """
+    kinds = [f.leg for f in fills if f.symbol == symbol and f.leg in (*_LEGS, Leg.ENTRY)]
+    return bool(kinds) and kinds[-1] in _LEGS
 
 
 def unprotected(positions: Mapping[str, Position], working: Iterable[Order]) -> dict[str, int]:

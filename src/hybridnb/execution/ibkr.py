@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ib_async import Order as Wire
-from ib_async import OrderStatus, Trade
+from ib_async import Trade
 
 from hybridnb.domain import Instrument, Order, OrderState, Refusal
 from hybridnb.errors import ParamsError
 from hybridnb.execution.ibkr_account import cash_of, holdings_of
-from hybridnb.execution.ibkr_book import Book, live
+from hybridnb.execution.ibkr_book import Book, as_was, live
 from hybridnb.execution.ibkr_line import IbkrSettings, Line
+from hybridnb.execution.ibkr_quotes import Quotes
 from hybridnb.execution.ibkr_rows import (
-    acknowledged,
     contracts_of,
     rejected,
     same_terms,
@@ -63,6 +63,7 @@ class IbkrBroker:
         self._contracts = contracts_of(instruments)
         self._line = Line(settings)
         self._book = Book(self._line, self._contracts, known)
+        self._quotes = Quotes(self._line, self._contracts, self._book)
         try:
             self._account, self._currency = self._line.call(self._begin)
         except BaseException:
@@ -161,7 +162,7 @@ class IbkrBroker:
             refused = refused or self._foreign(order, trade)
             if refused is not None:
                 # A working order stays what it is when what was asked of it can't be done.
-                answers.append(_as(view, refused))
+                answers.append(as_was(view, refused))
                 continue
             wire = wire_of(
                 replace(order, side=view.side),
@@ -199,7 +200,7 @@ class IbkrBroker:
             if same_terms(trade, wire) or not view.state.open:
                 answers.append(view)
             elif code:
-                answers.append(_as(view, rejected(order, Refusal.VENUE, f"{code}: {words}")))
+                answers.append(as_was(view, rejected(order, Refusal.VENUE, f"{code}: {words}")))
             else:
                 note = f"no answer within {self._line.settings.timeout_s:g} s"
                 answers.append(replace(view, state=OrderState.UNKNOWN, note=note))
@@ -229,7 +230,7 @@ class IbkrBroker:
         views = book.views()
         changed = [views[i] for i in mine if i not in refused and views[i] != book.told.get(i)]
         book.told |= {order.client_id: order for order in changed}
-        return changed + [_as(views[i], why) for i, why in refused.items()]
+        return changed + [as_was(views[i], why) for i, why in refused.items()]
 
     def poll(self) -> Events:
         """Orders that changed and new fills; each execution counts once, whatever its revision."""
@@ -254,7 +255,7 @@ class IbkrBroker:
             positions = await line.positions(self._account)
             if len(line.ib.fills()) == count:
                 break
-        await self._resolve(there)
+        await book.resolve(there)
         views, trades = book.views(), book.trades()
         fills = book.fills()
         cash, currency = cash_of(line.ib.accountValues(self._account), self._account)
@@ -271,27 +272,17 @@ class IbkrBroker:
             currency=currency,
         )
 
-    async def _resolve(self, there: Sequence[Trade]) -> None:
-        """Orders in doubt are open, were done today, or never arrived."""
-        views, trades = self._book.views(), self._book.trades()
-        doubtful = [i for i, order in views.items() if order.state is OrderState.UNKNOWN]
-        doubtful = [i for i in doubtful if not any(trades.get(i) is trade for trade in there)]
-        if not doubtful:
-            return
-        completed = await self._line.ask(lambda: self._line.ib.reqCompletedOrdersAsync(False))
-        done = {trade.order.orderRef: trade.orderStatus.status for trade in completed}
-        for client_id in doubtful:
-            trade = trades.get(client_id)
-            if client_id not in done and (trade is None or not acknowledged(trade)):
-                self._book.forget(client_id, trade)
-            elif trade is not None:
-                trade.orderStatus.status = done.get(client_id, OrderStatus.Cancelled)
+    def prices(self) -> dict[str, int]:
+        """Last prices by symbol, in 1/10,000, of what is held or at work; see `Quotes`.
+
+        A symbol without market data is left out; `unpriced` says why.
+        """
+        return self._line.call(self._quotes.prices)
+
+    def unpriced(self) -> dict[str, str]:
+        """Symbols that were held or at work and have no price, each with the reason."""
+        return self._line.call(self._quotes.missing)
 
     def close(self) -> None:
         """Let go of the connection; working orders stay."""
         self._line.close()
-
-
-def _as(order: Order, refused: Order) -> Order:
-    """The order as it stands, with why what was asked of it was refused."""
-    return replace(order, refusals=refused.refusals, note=refused.note)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ib_async import Fill as Execution
@@ -137,6 +137,28 @@ class Book:
         self.told = self.views()
         self._told_fills = set(self.executions()[0])
 
+    async def resolve(self, there: Sequence[Trade]) -> None:
+        """Orders in doubt are open, were done today, or never arrived."""
+        views, trades = self.views(), self.trades()
+        doubtful = [i for i, order in views.items() if order.state is OrderState.UNKNOWN]
+        doubtful = [i for i in doubtful if not any(trades.get(i) is trade for trade in there)]
+        if not doubtful:
+            return
+        completed = await self._line.ask(lambda: self._line.ib.reqCompletedOrdersAsync(False))
+        done = {trade.order.orderRef: trade.orderStatus.status for trade in completed}
+        for client_id in doubtful:
+            trade = trades.get(client_id)
+            if client_id not in done and (trade is None or not acknowledged(trade)):
+                self.forget(client_id, trade)
+            elif trade is not None:
+                trade.orderStatus.status = done.get(client_id, OrderStatus.Cancelled)
+
+    def active(self) -> set[str]:
+        """Symbols that are held or have an order at work."""
+        held = (p.contract for p in self._line.ib.positions(self._account) if p.position)
+        working = {order.symbol for order in self.views().values() if order.state.open}
+        return working | {self._contracts.symbol_of(contract) for contract in held}
+
     def events(self) -> Events:
         """What changed since the caller was told last; others' orders are no events."""
         views = self.views()
@@ -170,3 +192,8 @@ def _gone(order: Order, filled: int) -> Order:
         return replace(order, state=OrderState.FILLED, filled=order.quantity)
     note = "the gateway no longer knows the order"
     return replace(order, state=OrderState.EXPIRED, filled=filled, note=note)
+
+
+def as_was(order: Order, refused: Order) -> Order:
+    """The order as it stands, with why what was asked of it was refused."""
+    return replace(order, refusals=refused.refusals, note=refused.note)

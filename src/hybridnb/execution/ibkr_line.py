@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from ib_async import IB, ExecutionFilter, Fill, Order, Position, StartupFetch, Stock, Trade
 from pydantic import Field
@@ -22,6 +22,7 @@ _FETCH = (
     | StartupFetch.ACCOUNT_UPDATES
     | StartupFetch.EXECUTIONS
 )
+_DATA_LOST = 1101  # found again, without the market data that was asked for
 # The gateway lost IB's servers, or found them again: orders and answers of the meantime are stale.
 _SEVERED, _RESTORED = frozenset({1100, 2110}), frozenset({1101, 1102})
 
@@ -38,6 +39,9 @@ class IbkrSettings(Params):
     )
     account: str = Field("", description="account; empty: the only one of this login")
     timeout_s: Positive = Field(10.0, description="seconds after which an answer isn't coming")
+    market_data_type: Literal[1, 2, 3, 4] = Field(
+        1, description="1: live; 2: live, the last ones when closed; 3, 4: the same, else delayed"
+    )
 
 
 class Line:
@@ -45,7 +49,8 @@ class Line:
 
     A call begins by taking in everything that was sent to us before it. It connects again where
     the line broke: open orders, today's executions and what was completed are then asked for
-    afresh. `said` keeps the last error about an order's id.
+    afresh. `said` keeps the last error about an order's or a request's id. `epoch` counts how often
+    the gateway forgot, or lost, the market data that was asked for.
 
     Raises
     ------
@@ -57,6 +62,7 @@ class Line:
         self.settings = settings
         self.words = ""
         self.said: dict[int, tuple[int, str]] = {}
+        self.epoch = 0
         library = logging.getLogger("ib_async")
         if not library.handlers:  # what it logs is for those who configure logging, not for stderr
             library.addHandler(logging.NullHandler())
@@ -125,6 +131,7 @@ class Line:
         self._drop()
         self.words, self.said, self._severed = "", {}, False
         self._moved, self._held_back = asyncio.Event(), False
+        self.epoch += 1
         self._ib = ib = IB()
         ib.updateEvent += self._wake
         ib.disconnectedEvent += self._wake
@@ -157,10 +164,13 @@ class Line:
         self._held_back = False
 
     def _heard(self, about: int, code: int, words: str, _contract: object) -> None:
-        if about != -1:  # an order's id: the library keeps no words of one it takes for done
+        if (
+            about != -1
+        ):  # an id of an order or a request: the library keeps no words of one it takes for done
             self.said[about] = (code, words)
             return
         self._severed = (self._severed or code in _SEVERED) and code not in _RESTORED
+        self.epoch += code == _DATA_LOST
         if code in _RESTORED:
             self.words = ""
         elif code in _SEVERED or not 2100 <= code < 2200:  # those say how data farms are
@@ -232,7 +242,9 @@ class Line:
         client: Any = self.ib.client
         client.reqAccountUpdates(False, account)  # a subscription asked for twice says nothing
         await self.ask(lambda: self.ib.reqAccountUpdatesAsync(account))
-        return [position for position in positions if position.account == account]
+        # One that changes meanwhile is told twice.
+        last = {p.contract.conId: p for p in positions if p.account == account}
+        return list(last.values())
 
     def place(self, contract: Stock, order: Order) -> Trade:
         """Send a new order, or new terms of the order with this id."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from hybridnb.domain import Fill, Order, OrderState, Refusal, refusal_names
+from hybridnb.domain import Fill, Leg, Order, OrderState, Refusal, refusal_names
 from hybridnb.execution.lifecycle import Report, advance, report_of, unseen
+from hybridnb.execution.reconcile import Difference, leaves
 
 FILLED, PARTLY = OrderState.FILLED, OrderState.PARTIALLY_FILLED
 _DUPLICATE = refusal_names(Refusal.DUPLICATE)
@@ -23,6 +24,11 @@ class Known:
         Reports of whole orders whose fills haven't been told yet.
     there : set
         Ids that the broker knows for sure.
+    refused : dict
+        By symbol the terms of a stop that the venue wouldn't have: units left and price. They
+        count until the exit that takes the stop's place is over.
+    foreign : tuple of Difference
+        Orders and executions of the last statement that aren't ours.
     """
 
     def __init__(self) -> None:
@@ -31,6 +37,8 @@ class Known:
         self.reported: dict[str, int] = {}
         self.held_back: dict[str, Order] = {}
         self.there: set[str] = set()
+        self.refused: dict[str, tuple[int, int | None]] = {}
+        self.foreign: tuple[Difference, ...] = ()
         self._costs: list[tuple[Fill, int]] = []
 
     @property
@@ -48,6 +56,17 @@ class Known:
         self.orders[order.client_id] = order
         if order.state in (OrderState.ACCEPTED, PARTLY):
             self.there.add(order.client_id)
+        self._forget_refusal(order)
+
+    def _forget_refusal(self, order: Order) -> None:
+        """An exit at the market that is over leaves its position to the stop again."""
+        if leaves(order) and not order.state.open:
+            self.refused.pop(order.symbol, None)
+
+    def would_not(self, order: Order) -> None:
+        """The venue refused these terms: units left and price."""
+        if order.leg is Leg.STOP:
+            self.refused[order.symbol] = (order.left, order.stop)
 
     def behind(self) -> set[str]:
         """Ids of orders that filled more than we were told fills of."""
@@ -90,6 +109,7 @@ class Known:
                 # It was said never to have worked there, and it traded: the trade is the fact.
                 known = replace(known, state=OrderState.SUBMITTED, refusals=())
             self.orders[fill.client_id] = advance(known, report)
+            self._forget_refusal(self.orders[fill.client_id])
         for fill in mine:
             self._recost(fill)
         return found
@@ -151,6 +171,8 @@ class Known:
                 after = replace(known, state=OrderState.UNKNOWN)
             else:
                 after = self._as_amended(known, answer)
+                if answer.refusals:
+                    self.would_not(order)
             self._put(after)
             changed.append(after)
         return changed

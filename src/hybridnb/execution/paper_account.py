@@ -31,6 +31,10 @@ class Snapshot:
         Units whose commission earlier sessions charged, and what this one charged, by client id.
     used : mapping of str to int
         Units traded of each symbol in the bar in progress.
+    fees : mapping of str to int
+        Commissions that opening the holdings cost.
+    realised : int
+        Profit and loss realised, net of commissions, since whoever keeps the snapshot set it 0.
     """
 
     cash: int = 0
@@ -43,6 +47,8 @@ class Snapshot:
     paid: Mapping[str, int] = field(default_factory=dict)
     charged: Mapping[str, int] = field(default_factory=dict)
     used: Mapping[str, int] = field(default_factory=dict)
+    fees: Mapping[str, int] = field(default_factory=dict)
+    realised: int = 0
 
 
 def recent(times: Mapping[str, float], now: float) -> dict[str, float]:
@@ -87,6 +93,7 @@ class Account:
         self._seen = {order.client_id: clock() for order in working} | dict(snapshot.seen)
         self._paid = {order.client_id: order.filled for order in working} | dict(snapshot.paid)
         self._charged = dict(snapshot.charged)
+        self._fees, self._realised = dict(snapshot.fees), snapshot.realised
 
     def taken(self, client_id: str) -> bool:
         """Whether an id was used within 24 hours."""
@@ -118,11 +125,26 @@ class Account:
         """Take a fill into cash and holdings."""
         value = fill.price * fill.quantity * multiplier
         self.cash -= fill.side.sign * value + fill.commission
+        self._realise(fill, multiplier)
         left = moved(self.holdings.pop(fill.symbol, None), fill)
         if left is not None:
             self.holdings[fill.symbol] = left
         self._fills.append(fill)
         self._executed[fill.fill_id] = self._clock()
+
+    def _realise(self, fill: Fill, multiplier: int) -> None:
+        """What a fill closes is realised, less its share of what opening cost."""
+        held = self.holdings.get(fill.symbol, Holding(0, 0.0))
+        due, sign = fill.commission, fill.side.sign
+        closed = min(fill.quantity, abs(held.quantity)) if held.quantity * sign < 0 else 0
+        if closed:
+            fees = self._fees.get(fill.symbol, 0) * closed // abs(held.quantity)
+            self._fees[fill.symbol] = self._fees.get(fill.symbol, 0) - fees
+            gain = round((held.price - fill.price) * closed * multiplier) * sign
+            paid = due * closed // fill.quantity
+            self._realised, due = self._realised + gain - fees - paid, due - paid
+        if closed < fill.quantity:
+            self._fees[fill.symbol] = self._fees.get(fill.symbol, 0) + due
 
     def statement(self, working: Iterable[Order]) -> Statement:
         """The account now, with the executions of the last 24 hours."""
@@ -132,6 +154,7 @@ class Account:
             holdings=dict(self.holdings),
             cash=self.cash,
             currency=self._currency,
+            realised=self._realised,
         )
 
     def _remembered(self) -> tuple[Fill, ...]:
@@ -155,4 +178,6 @@ class Account:
             paid={i: units for i, units in self._paid.items() if i in ids},
             charged={i: due for i, due in self._charged.items() if i in ids},
             used=dict(used),
+            fees={symbol: self._fees.get(symbol, 0) for symbol in self.holdings},
+            realised=self._realised,
         )

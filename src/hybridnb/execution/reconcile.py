@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hybridnb.domain import Fill, Leg, Order, OrderState, OrderType, Position
+from hybridnb.domain import SCALE, Fill, Leg, Order, OrderState, OrderType, Position
 from hybridnb.execution.lifecycle import unseen
 from hybridnb.ports import Holding, Statement
 
 PRICE_TOLERANCE = 1e-4  # of the average price
+# Of what the account is worth: what a session's ordinary charges may come to that no fill tells,
+# commissions in another currency (10 bps of what was traded) and a day's interest. What grows
+# beyond it over the months is taken over by a person.
+MONEY_TOLERANCE = 1e-3
 REMEDY = (
     "Compare both accounts. Undo at the broker what nobody here decided (cancel the order, close"
     " the position), then start again; or take the broker's account over with"
@@ -23,7 +27,10 @@ REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where the book and the broker differ: `what` is quantity, price, cash, order or fill."""
+    """Where the book and the broker differ.
+
+    `what` is quantity, price, cash, realised, order or fill.
+    """
 
     what: str
     symbol: str
@@ -153,6 +160,34 @@ def differences(
             entry, price = f"{ours.entry / 1e4:.4f}", f"{theirs.price / 1e4:.4f}"
             found.append(Difference("price", symbol, entry, price))
     return found
+
+
+def money(
+    cash: int, realised: int, positions: Mapping[str, Position], statement: Statement
+) -> list[Difference]:
+    """Where cash and realised profit differ from a statement, after the arrears were booked.
+
+    Parameters
+    ----------
+    cash, realised : int
+        The book's cash, and what its trades of this session realised, in 1/10,000.
+    positions : mapping of str to Position
+
+    Returns
+    -------
+    list of Difference
+        Figures more than 0.1 % of the account apart (its cash and what its positions cost), and
+        more than one unit of its currency. What the broker can't tell, None or NaN, isn't
+        compared.
+    """
+    worth = abs(cash) + sum(abs(p.cost) for p in positions.values())
+    room = max(MONEY_TOLERANCE * worth, float(SCALE))
+    pairs = (("cash", cash, statement.cash), ("realised", realised, statement.realised))
+    return [
+        Difference(what, statement.currency, f"{ours / SCALE:.2f}", f"{theirs / SCALE:.2f}")
+        for what, ours, theirs in pairs
+        if theirs is not None and abs(ours - theirs) > room
+    ]
 
 
 def _same_price(ours: Position, theirs: Holding) -> bool:

@@ -121,13 +121,19 @@ class Wire(Known):
         return replace(order, quantity=order.filled + left)
 
     def amend(self, orders: Sequence[Order]) -> list[Order]:
-        """Make working orders have this quantity left and these prices; send unknown ones."""
+        """Make working orders have this quantity left and these prices; send unknown ones.
+
+        A stop that the venue refused isn't asked for again on the same terms: the market has
+        gone through it, and the position has to be closed instead.
+        """
         wanted = [new for order in orders if (new := self._wanted(order)) is not None]
         checked = self._check(wanted, True) if wanted else []
         sent = [o for o in checked if o.state.open]
         self._write(sent)
         refused = [o for o in checked if not o.state.open]
         self.remember(o for o in refused if o.client_id not in self.orders)
+        for order in refused:
+            self.would_not(order)
         return refused + self._amended(sent)
 
     def _amended(self, wanted: Sequence[Order]) -> list[Order]:
@@ -163,7 +169,8 @@ class Wire(Known):
         others = (o for o in self.working if o.client_id != order.client_id)
         leaving = sum(o.left for o in others if o.symbol == order.symbol and leaves(o))
         left, filled = order.quantity - leaving, known.filled if known is not None else 0
-        if left <= 0:
+        refused = order.leg is Leg.STOP and self.refused.get(order.symbol) == (left, order.stop)
+        if left <= 0 or refused:
             return None
         new = replace(order, state=SUBMITTED, filled=filled, quantity=left + filled)
         return None if known is not None and _stands(known, new) else new
@@ -207,6 +214,7 @@ class Wire(Known):
         before = dict(self.orders)
         fills = self.fresh(statement.fills)
         found = arrears(self.orders, self.booked, statement)
+        self.foreign = found.foreign
         self.remember(found.orders)
         there = [o for o in found.lost if o.client_id in self.there]
         lost = [replace(o, state=CREATED) for o in found.lost if o.client_id not in self.there]

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
-from zlib import crc32
 
 from hybridnb.testing import ibkr_messages as tws
 from hybridnb.testing.exchange import REJECTED, WORKING, Resting
-from hybridnb.testing.ibkr_market import Market, Peer
+from hybridnb.testing.ibkr_market import ACCOUNT, Market, Peer
 from hybridnb.testing.ibkr_messages import Malformed, Request, error, frame
-
-ACCOUNT = "DU1234567"
 
 
 class Gateway(Market):
@@ -23,6 +19,8 @@ class Gateway(Market):
         """Answer a request; False: the client is to be cut off."""
         self.log.append(list(fields))
         answers: dict[str, Callable[[Peer, Sequence[str]], bool | None]] = {
+            "1": lambda peer, fields: self.feeds.subscribe(peer, fields, self._symbol(fields)),
+            "2": self.feeds.cancel,
             "3": self._place,
             "4": self._cancel,
             "5": lambda peer, _: self._open_orders(peer, mine=True),
@@ -33,6 +31,7 @@ class Gateway(Market):
             "16": lambda peer, _: self._open_orders(peer, mine=False),
             "49": lambda peer, _: peer.send(frame(49, 1, int(self._clock()))),
             "58": self._cancel_all,
+            "59": lambda peer, fields: self.feeds.choose(peer, int(fields[2])),
             "61": self._positions,
             "64": lambda peer, fields: None,
             "71": self._start,
@@ -66,6 +65,8 @@ class Gateway(Market):
     def leave(self, peer: Peer) -> None:
         """The client is gone; its orders stay."""
         with self.lock:
+            self.feeds.leave(peer)
+            self._watching.discard(id(peer))
             if peer in self.peers:
                 self.peers.remove(peer)
 
@@ -90,19 +91,13 @@ class Gateway(Market):
             peer.send(*rows, frame(8, 1, "09:30"), frame(54, 1, ACCOUNT))
 
     def _positions(self, peer: Peer, _: Sequence[str]) -> None:
-        for symbol, held in self.exchange.holdings.items():
-            # IB's average cost contains the commissions of opening.
-            sign = 1 if held.quantity > 0 else -1
-            cost = (held.cost + sign * held.fees) / held.quantity
-            name, _, currency = symbol.partition(".")
-            contract = self._contract(name, currency or self.exchange.currency)
-            peer.send(tws.position(ACCOUNT, contract, held.quantity, cost))
-        peer.send(frame(62, 1))
+        self._watching.add(id(peer))
+        peer.send(*(self._position(symbol) for symbol in self.exchange.holdings), frame(62, 1))
 
-    @staticmethod
-    def _contract(name: str, currency: str) -> list[Any]:
-        number = crc32(f"{name} {currency}".encode()) % 1_000_000_000
-        return [number, name, "STK", "", "0.0", "", "", "", currency, name, name]
+    def _symbol(self, fields: Sequence[str]) -> str:
+        """The exchange's symbol of the contract in a request for market data."""
+        name, currency = fields[4], fields[12]
+        return name if currency == self.exchange.currency else f"{name}.{currency}"
 
     def _executions(self, peer: Peer, fields: Sequence[str]) -> None:
         for execution in self.exchange.executions:

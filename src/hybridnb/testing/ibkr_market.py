@@ -8,9 +8,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
+from zlib import crc32
 
 from hybridnb.testing import ibkr_messages as tws
-from hybridnb.testing.exchange import Exchange, Execution, Resting
+from hybridnb.testing.exchange import Exchange, Execution, Held, Resting
+from hybridnb.testing.ibkr_feed import Feeds
+
+ACCOUNT = "DU1234567"
 
 
 class Peer(Protocol):
@@ -49,10 +53,12 @@ class Market:
         self.log: list[list[str]] = []
         self.knobs: dict[str, Any] = {"amend": "", "commissions": True, "mute": False}
         self.peers: list[Peer] = []
+        self.feeds = Feeds()
         self._file, self._clock = file, clock
         self._times: dict[int, float] = {}
         self._corrected: dict[int, int] = {}
         self._withheld: list[Execution] = []
+        self._watching: set[int] = set()  # clients that asked for positions, and hear of changes
         if file is not None and file.exists():
             state = json.loads(file.read_text(encoding="utf-8"))
             exchange.restore(state["exchange"])
@@ -74,6 +80,26 @@ class Market:
         self._withheld = [e for e in self._withheld if e not in late]
         for execution in late:
             self._tell(peer, execution)
+
+    def _position(self, symbol: str) -> bytes:
+        held = self.exchange.holdings.get(symbol, Held())
+        # IB's average cost contains the commissions of opening.
+        sign = 1 if held.quantity > 0 else -1
+        cost = (held.cost + sign * held.fees) / (held.quantity or 1)
+        name, _, currency = symbol.partition(".")
+        contract = self._contract(name, currency or self.exchange.currency)
+        return tws.position(ACCOUNT, contract, held.quantity, cost)
+
+    def _told_position(self, symbol: str) -> None:
+        """Those who asked for positions hear what this one is now."""
+        for peer in self.peers:
+            if id(peer) in self._watching:
+                peer.send(self._position(symbol))
+
+    @staticmethod
+    def _contract(name: str, currency: str) -> list[Any]:
+        number = crc32(f"{name} {currency}".encode()) % 1_000_000_000
+        return [number, name, "STK", "", "0.0", "", "", "", currency, name, name]
 
     def _owners(self, order: Resting) -> list[Peer]:
         return [peer for peer in self.peers if peer.client == order.owner["client"]]
@@ -107,6 +133,9 @@ class Market:
                     for _ in range(2 if order.fault == "duplicate" else 1):
                         self._tell(peer, execution)
                         peer.send(tws.order_status(order, price=price))
+            self.feeds.quote(symbol, {"last": price})
+            if done:
+                self._told_position(symbol)
             self._save()
             return done
 
@@ -122,7 +151,18 @@ class Market:
         """Put units into the account that no order bought."""
         with self.lock:
             self.exchange.hold(symbol, quantity, price)
+            self._told_position(symbol)
             self._save()
+
+    def quote(self, symbol: str, **prices: int) -> None:
+        """Prices change and nothing of ours trades: bid, ask, last or close, in 1/10,000."""
+        with self.lock:
+            self.feeds.quote(symbol, prices)
+
+    def permit(self, permission: str) -> None:
+        """What market data the login may have: live, delayed, none or competing."""
+        with self.lock:
+            self.feeds.permit(permission)
 
     def drop(self) -> None:
         """Cut every client off."""
@@ -144,7 +184,7 @@ class Market:
                 self.exchange.fault(**command)
             elif what == "state":
                 return self._state()
-            elif what in ("trade", "hold", "correct", "drop"):
+            elif what in ("trade", "hold", "correct", "drop", "quote", "permit"):
                 getattr(self, what)(**command)
             else:
                 raise ValueError(f"nothing to do: {what!r}")

@@ -235,3 +235,28 @@ def position(account: str, contract: Sequence[Any], quantity: int, cost: float) 
 def error(about: int, code: int, words: str) -> bytes:
     """The error message (4); `about` is an order's id or a request's, -1: neither."""
     return frame(4, 2, about, code, words, "")
+
+
+# Tick types, live and delayed: bid, its size, ask, its size, last, its size, close.
+BID, ASK, LAST, CLOSE = (1, 66), (2, 67), (4, 68), (9, 75)
+SIZES = {BID: (0, 69), ASK: (3, 70), LAST: (5, 71)}
+
+
+def tick_price(request: int, kind: int, price: float, size: int = 0) -> bytes:
+    """The tickPrice message (1); `price` in 1/10,000, -10,000 says -1: there is none."""
+    return frame(1, 6, request, kind, money(price), size, 0)
+
+
+def tick_size(request: int, kind: int, size: int) -> bytes:
+    """The tickSize message (2)."""
+    return frame(2, 6, request, kind, size)
+
+
+def tick_parameters(request: int, tick: int = 100) -> bytes:
+    """The tickReqParams message (81): the smallest step of a price, in 1/10,000."""
+    return frame(81, request, money(tick), "9c0001", 3)
+
+
+def market_data_type(request: int, kind: int) -> bytes:
+    """The marketDataType message (58): 1 live, 2 frozen, 3 delayed, 4 delayed and frozen."""
+    return frame(58, 1, request, kind)

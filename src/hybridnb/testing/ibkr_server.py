@@ -9,6 +9,8 @@ port takes one JSON object a line and answers with one:
     {"do": "hold", "symbol": "AAPL", "quantity": 7, "price": 1000000}
     {"do": "correct", "number": 1, "price": 1000100}
     {"do": "set", "amend": "the price is outside the collar"}
+    {"do": "quote", "symbol": "AAPL", "bid": 999900, "ask": 1000100}
+    {"do": "permit", "permission": "none"}
     {"do": "drop"}
     {"do": "state"}
 
@@ -17,7 +19,9 @@ Faults of the next order: `reject`, `timeout` (booked, never answered), `lost` (
 `duplicate` (executions are told twice), `late` (executions are told after the cancel was
 confirmed), `disconnect` (booked, then cut off), `disconnect_before` (cut off before it was booked).
 What `set` knows: `amend` (the next change of an order is refused with these words), `commissions`
-(false: none are told), `mute` (a new connection gets no answer).
+(false: none are told), `mute` (a new connection gets no answer). Market data tell the last trade
+and what `quote` says: `bid`, `ask`, `last`, `close`. `permit` says what the login may have: `live`,
+`delayed` (for those who ask for type 3 or 4), `none` (error 354), `competing` (error 10197).
 """
 
 from __future__ import annotations

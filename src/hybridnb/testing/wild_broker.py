@@ -8,14 +8,15 @@ filled before the answer, told twice, told late, or in the wrong order.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-
-import numpy as np
+from dataclasses import replace
 
 from hybridnb.domain import Fill, Leg, Order, OrderState, OrderType, Refusal, Side, refusal_names
 from hybridnb.errors import BrokerDown
 from hybridnb.ports import Events, Holding, Statement
-from hybridnb.testing.exchange import CANCELLED, FILLED, REJECTED, WORKING, Exchange, Resting
+from hybridnb.testing.exchange import CANCELLED, FILLED, REJECTED, WORKING, Resting
+from hybridnb.testing.wild_market import World
+
+__all__ = ["WildBroker", "World"]
 
 _STATES = {
     FILLED: OrderState.FILLED,
@@ -24,58 +25,13 @@ _STATES = {
 }
 
 
-@dataclass(slots=True)
-class World:
-    """The venue and its weather; it outlives every adapter.
-
-    Attributes
-    ----------
-    chaos : float
-        Chance that a request suffers.
-    moves : float
-        Chance that the market trades around a request.
-    drift : float
-        What a price is multiplied with at each trade, on average.
-    locks : bool
-        Whether an open sale locks what it sells, as at a spot exchange.
-    units : int
-        The most that trades at once.
-    """
-
-    exchange: Exchange
-    prices: dict[str, int]
-    rng: np.random.Generator
-    chaos: float = 0.1
-    moves: float = 0.5
-    drift: float = 1.0
-    locks: bool = False
-    units: int = 500
-    suffered: dict[str, int] = field(default_factory=dict)
-
-    def happens(self, what: str) -> bool:
-        """Whether a misfortune happens now."""
-        found = self.rng.random() < self.chaos / 4
-        if found:
-            self.suffered[what] = self.suffered.get(what, 0) + 1
-        return found
-
-    def move(self, *, chance: float | None = None) -> None:
-        """Let the market trade in one name, perhaps."""
-        if self.rng.random() >= (self.moves if chance is None else chance):
-            return
-        symbol = list(self.prices)[int(self.rng.integers(len(self.prices)))]
-        step = self.drift * float(np.exp(self.rng.normal(0, 0.02)))
-        self.prices[symbol] = max(100, round(self.prices[symbol] * step / 100) * 100)
-        self.exchange.trade(symbol, self.prices[symbol], int(self.rng.integers(1, self.units)))
-
-
 class WildBroker:
     """An adapter: it remembers what it told, and nothing else; a new one knows what there is."""
 
     name = "wild"
 
     def __init__(self, world: World, known: Iterable[Order] = ()) -> None:
-        self.world, self.both_legs = world, not world.locks
+        self.world, self.both_legs, self.oco = world, not world.locks, world.oco
         self._known = {order.client_id: order for order in known}
         self._doubt: set[str] = set()
         self._told = {o.client_id: self._state(o) for o in world.exchange.orders.values()}
@@ -155,16 +111,20 @@ class WildBroker:
             codes = refusal_names(Refusal.VENUE)
             return replace(self._tell(there), refusals=codes, note="the venue says no")
         lost = world.happens("amend lost")
+        heard = self._told.get(order.client_id, (WORKING, 0, 0))[1]
+        # The venue works so much more from now on; or so much in all, with what we heard of.
+        before = heard if world.tosses() else there.filled
         if not lost:
-            world.exchange.amend(
-                there.order_id,
-                quantity=there.filled + order.quantity,
-                limit=order.limit,
-                stop=order.stop,
-            )
+            total = before + order.quantity
+            world.exchange.amend(there.order_id, quantity=total, limit=order.limit, stop=order.stop)
+        world.move()
         if lost or world.happens("amend timeout"):
             self._doubt.add(order.client_id)
             return replace(self._tell(there), state=OrderState.UNKNOWN)
+        if there.state == WORKING and world.tosses():
+            # What filled beside the amendment is told later.
+            state = OrderState.PARTIALLY_FILLED if heard else OrderState.ACCEPTED
+            return replace(self._order(there), state=state, filled=heard)
         return self._tell(there)
 
     def cancel(self, client_ids: Iterable[str]) -> list[Order]:
@@ -225,6 +185,7 @@ class WildBroker:
             },
             cash=world.exchange.cash,
             currency=world.exchange.currency,
+            realised=world.realised(),
         )
 
     def close(self) -> None:
