@@ -17,8 +17,10 @@ FIELDS = (
     *("open", "high", "low", "close", "volume"),
     *("p_short", "p_mid", "atr", "annual_volatility"),
 )
-# Label: symbols, sessions. `12k` is the real one.
+# Label: symbols, sessions. `12k` is the real one; the last is for what is timed call by call.
+LIVE = "live"
 SIZES = {"12k": (5, 0), "100k": (50, 2_000), "1M": (500, 2_000), "10M": (500, 20_000)}
+SIZES[LIVE] = (5_000, 1_300)
 SEED = 20_130_301
 ATR_PERIOD = 14
 RULE = {

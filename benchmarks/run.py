@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data import SIZES
+from data import LIVE, SIZES
 from table import readme
 
 HERE = Path(__file__).resolve().parent
@@ -34,13 +34,15 @@ KEYS += ("peak_rss_mb", "trades", "what_it_simulates")
 class Engine:
     """A script in `engines/` and its arguments.
 
-    `shares` names the symbols run where all of them would take more than five minutes.
+    `shares` names the symbols run where all of them would take more than five minutes. Engines
+    of the live path have a size of their own, `live`, and make many calls in one process.
     """
 
     module: str
     arguments: tuple[str, ...] = ()
     ours: bool = False
     shares: dict[str, int] = field(default_factory=dict)
+    live: bool = False
 
 
 ENGINES = {
@@ -51,8 +53,10 @@ ENGINES = {
     "zipline-reloaded": Engine("zipline_engine", shares={"10M": 100}),
     "hybridnb-plain": Engine("hybridnb_engine", ("plain",), ours=True),
     "hybridnb-compiled": Engine("hybridnb_engine", ("compiled",), ours=True),
-    "hybridnb-live-decide": Engine("hybridnb_live", ("decide",), ours=True),
-    "hybridnb-live-step": Engine("hybridnb_live", ("step",), ours=True),
+    "hybridnb-live-decide": Engine("hybridnb_live", ("decide",), ours=True, live=True),
+    "hybridnb-live-decide-few": Engine("hybridnb_live", ("decide-few",), ours=True, live=True),
+    "hybridnb-live-step": Engine("hybridnb_live", ("step",), ours=True, live=True),
+    "hybridnb-live-step-few": Engine("hybridnb_live", ("step-few",), ours=True, live=True),
 }
 
 
@@ -64,7 +68,7 @@ def main() -> int:
         for size in options.sizes:
             _say(f"{size}: bars")
             _data(size, folder, options)
-            for name in options.engines:
+            for name in (n for n in options.engines if ENGINES[n].live == (size == LIVE)):
                 results.append(measure(name, size, folder / size, options))
                 _say(f"{size}: {_line(results[-1])}")
             _write(results, options.repetitions)
@@ -84,7 +88,7 @@ def measure(name: str, size: str, folder: Path, options: Any) -> dict[str, Any]:
     engine = ENGINES[name]
     share = engine.shares.get(size, 0)
     runs = []
-    for _ in range(options.repetitions):
+    for _ in range(1 if engine.live else options.repetitions):
         found = _process(engine, folder, share, options)
         if isinstance(found, str):
             return _absent(name, size, found)

@@ -12,7 +12,8 @@ this page. The peers have an environment of their own (`.venv-bench`, from `requ
 
 - **Bars**: `12k` are the real daily bars of the `sample` feed (AAPL, FB, GOOG, IBM, MSFT,
   2000–2013); the others are simulated (geometric random walks, seeded; `data.py`): 50 × 2,000,
-  500 × 2,000 and 500 × 20,000 symbols × sessions. Convictions are simulated for all of them.
+  500 × 2,000 and 500 × 20,000 symbols × sessions, and 5,000 × 1,300 for the live path, which is
+  timed call by call in one process. Convictions are simulated for all of them.
 - **Rule**: buy at a score of 0.67 or more, sell at 0.33 or less, stop 1.8 ATR below the entry and
   target 2.5 ATR above it. What an engine can't do of it, and what it does beyond it, is in the
   last table: the engines do **not** do the same work.

@@ -1,78 +1,124 @@
-"""hybridnb's live path, one call a session: `decide` alone, compiled, or the whole `step`."""
+"""hybridnb's live path, one call a session: the decision alone, or the whole `step`.
+
+The form is `decide` or `step`; with `-few` convictions make one name in 250 act, instead of
+those all engines share, on which two names in five do.
+"""
 
 from __future__ import annotations
 
 import functools
+import gc
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from data import RULE
+from data import RULE, score
 
-from engines.hybridnb_engine import SCALE, WINDOW, tape_of
+from engines.hybridnb_engine import SCALE, WINDOW
 from engines.report import Data, measured
 
-FORM = "step" if "step" in sys.argv else "decide"
-SESSIONS = {"decide": 1_000, "step": 300}  # every one is a call of its own
+ASKED = next((a for a in sys.argv[1:] if a.partition("-")[0] in ("decide", "step")), "decide")
+FORM, _, CHOICE = ASKED.partition("-")
+FEW = CHOICE == "few"
+SHARE, VIEW = 0.004, 0.9  # of the names that act where few do, and what both predictors say
+CALLS = {"decide": 5_000, "step": 1_000}  # at least, where there are sessions for them
+WARM = 10  # calls that aren't counted
+COLLECT = 25  # calls between two collections of garbage, outside of what is timed
+SEED = 5
 DOES = {
     "decide": (
         "hybridnb live, the decision alone, compiled, with every figure that explain shows: one "
         "call a session over all names, holdings as decided the session before; no orders"
     ),
     "step": (
-        "hybridnb live, the session's step in plain Python with everything it records, written "
-        "nowhere: decision, orders, fills, protection, guards, control plane"
+        "hybridnb live, one step of a session from given features to the venue and back, on the "
+        "paper venue: inputs, compiled decision, orders, submission, fills, protection, trailing "
+        "stops, guards and closing state, every event kept in memory as the value it is. Rows "
+        "are encoded after the clock stops, where a live session does it at its commits; nothing "
+        "is written to disk"
     ),
 }
 took: list[float] = []
+encoded: list[float] = []
 
 
 def what() -> str:
     """What was timed, with the times of a call."""
-    middle, far = np.quantile(took, 0.5) * 1e3, np.quantile(took, 0.999) * 1e3
-    calls = f"{len(took)} calls, median {middle:.3f} ms, 99.9 % within {far:.3f} ms"
-    return f"{DOES[FORM]}; {calls}, over the first {SESSIONS[FORM]} sessions"
+    text = f"{DOES[FORM]}; {_times(took)}"
+    text += f"; encoding the rows: {_times(encoded)}" if encoded else ""
+    acting = "one name in 250 acts" if FEW else "two names in five act"
+    return f"{text}; {acting}; no garbage is collected while the clock runs"
 
 
-def prepare(data: Data) -> Any:
-    return panel_of(data) if FORM == "step" else tape_of(data)
+def _times(seconds: list[float]) -> str:
+    least, middle, far = (np.quantile(seconds, q) * 1e3 for q in (0.0, 0.5, 0.999))
+    return (
+        f"{len(seconds)} calls, least {least:.3f} ms, median {middle:.3f} ms, "
+        f"99.9 % within {far:.3f} ms"
+    )
 
 
-def run(prepared: Any) -> int:
-    with np.errstate(all="ignore"):
-        return step_all(prepared) if FORM == "step" else decide_all(prepared)
+def run(panel: Any) -> int:
+    with np.errstate(all="ignore"), _no_pauses():
+        return step_all(panel) if FORM == "step" else decide_all(panel)
 
 
-def decide_all(tape: Any) -> int:
-    """Decide each session after the window; the entries that were decided."""
+@contextmanager
+def _no_pauses() -> Iterator[None]:
+    """Garbage is collected between calls only."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
+def decide_all(panel: Any) -> int:
+    """Decide each session after the window, over and over; the entries that were decided."""
     from hybridnb.decide import DECISION, INPUT
-    from hybridnb.domain import Bucket, Mode
+    from hybridnb.domain import Mode
     from hybridnb.entries import Account
-    from hybridnb.limits import CODE, limits
+    from hybridnb.limits import limits
     from hybridnb.policy import Policy
 
     kernel, lim = _twin(), limits(Policy(), Mode.DEMO)
-    n, entries = tape.close.shape[1], 0
-    rows, out = np.zeros(n, INPUT), np.zeros(n, DECISION)
-    rows["bucket"], rows["posture"], rows["margin_rate"] = CODE[Bucket.CORE], 1.0, 1.0
-    rows["rl"] = rows["sentiment"] = np.nan
+    rows, out = np.zeros(len(panel.symbols), INPUT), np.zeros(len(panel.symbols), DECISION)
+    rows["bucket"], rows["margin_rate"] = panel.traits.bucket, panel.traits.margin_rate
+    rows["posture"], rows["rl"], rows["sentiment"] = 1.0, np.nan, np.nan
     rows["liquidity"], rows["correlation"] = 1.0, 0.5
-    account = Account(RULE["cash"], 0.1, False)
+    account, entries = Account(RULE["cash"], 0.1, False), 0
+    columns = {name: name for name in ("p_short", "p_mid", "atr", "annual_volatility", "win_long")}
+    columns |= {"win_short": "win_short", "price": "close"}
+    sessions = range(WINDOW, len(panel.sessions))
     took.clear()
-    for t in range(WINDOW, len(tape.days)):
-        for name in ("p_short", "p_mid", "price", "atr", "annual_volatility", "win_long"):
-            rows[name] = getattr(tape, name)[t]
-        returns = tape.returns[:, t - WINDOW + 1 : t + 1].T
+    for call in range(-WARM, max(CALLS["decide"], len(sessions))):
+        t = sessions[call % len(sessions)]
+        for name, column in columns.items():
+            rows[name] = panel.columns[column][t]
+        returns = panel.returns[t - WINDOW + 1 : t + 1]
         out[:] = np.zeros(1, DECISION)
         begun = time.perf_counter()
         kernel(lim, account, rows, returns, out)
-        took.append(time.perf_counter() - begun)
+        _timed(took, begun, call)
         entries += int(np.sum(out["size_post_risk"] > rows["held"]))
         rows["held"] = out["size_post_risk"]
         stops = lim.stop_atr * rows["atr"] / rows["price"]
         rows["risk"] = np.where(rows["held"] > 0.0, rows["held"] * stops, 0.0)
     return entries
+
+
+def _timed(times: list[float], begun: float, call: int) -> None:
+    seconds = time.perf_counter() - begun
+    if call >= 0:
+        times.append(seconds)
+    if call % COLLECT == 0:
+        gc.collect()
 
 
 @functools.cache
@@ -86,7 +132,10 @@ def _twin() -> Any:
 
 
 def step_all(panel: Any) -> int:
-    """Step each session; the trades that were closed."""
+    """Step each session after the window; the trades that were closed."""
+    from platformdirs import user_cache_path
+
+    from hybridnb.app.deciding import decider
     from hybridnb.app.desk import Setup
     from hybridnb.app.records import Recorder
     from hybridnb.app.session import step
@@ -94,55 +143,86 @@ def step_all(panel: Any) -> int:
     from hybridnb.policy import Policy
 
     policy, unknown = Policy(opening_cash=RULE["cash"]), np.full(len(panel.symbols), np.nan)
-    setup = Setup("book", policy, "", "", lambda day, state: unknown)
+    fast = decider(len(panel.symbols), user_cache_path("hybridnb") / "replay")
+    setup = Setup("book", policy, "", "", lambda day, state: unknown, decide=fast)
     state, trades = first_state(policy), 0
+    sessions = range(WINDOW, len(panel.sessions))[: CALLS["step"] + WARM]
     took.clear()
-    for i in range(1, len(panel.sessions)):
-        begun = time.perf_counter()
+    encoded.clear()
+    for call, i in enumerate(sessions, -WARM):
         day = panel.day(i)
+        begun = time.perf_counter()
         record = Recorder(book="book", session=day.session, stamp={})
         state = step(state, day, setup, record)
-        took.append(time.perf_counter() - begun)
-        trades += sum(row["kind"] == "trade" for row in record.rows)
+        _timed(took, begun, call)
+        begun = time.perf_counter()
+        rows = record.rows
+        _timed(encoded, begun, call)
+        trades += sum(row["kind"] == "trade" for row in rows)
     return trades
 
 
 def panel_of(data: Data) -> Any:
-    """The shared bars as the live session takes them, its features given as for a replay."""
+    """The shared bars as the live session takes them, its features given as for a replay.
+
+    The win probability is a tenth of what the conviction claims; no sentiment, no index.
+    """
     import pandas as pd
 
     from hybridnb.app.panel import Panel
     from hybridnb.domain import Bucket, Instrument
 
-    tape = tape_of(data)
-    shape = tape.close.shape
+    close, shape = data["close"], data["close"].shape
+    p_short, p_mid = _few(shape) if FEW else (data["p_short"], data["p_mid"])
+    win = 0.5 + 0.1 * (score(p_short, p_mid) - 0.5)
+    value = _traded_value(data)
     sessions = pd.bdate_range("1900-01-01", periods=shape[0])
     symbols = tuple(f"S{i:04d}" for i in range(shape[1]))
-    names = ("p_short", "p_mid", "atr", "annual_volatility", "adv", "median_value")
-    columns = {name: getattr(tape, name) for name in (*names, "daily_volatility", "sentiment")}
-    columns |= {name: getattr(tape, name) for name in ("win_long", "win_short")}
-    columns |= {"close": tape.price, "short_raw": tape.p_short, "mid_raw": tape.p_mid}
+    columns = {"close": close, "p_short": p_short, "p_mid": p_mid, "adv": value}
+    columns |= {"short_raw": p_short, "mid_raw": p_mid, "median_value": value}
+    columns |= {"win_long": win, "win_short": 1.0 - win, "sentiment": np.full(shape, np.nan)}
+    columns |= {name: data[name] for name in ("atr", "annual_volatility")}
+    columns["daily_volatility"] = data["annual_volatility"] / np.sqrt(252.0)
     facts: dict[str, Any] = {"volatility_zscore": 0.0, "correlation": 0.5, "correlation_floor": 0.0}
     facts |= {"trend_strength": 0.0, "regime": "range"}
-    last = pd.DataFrame(np.where(tape.close > 0, tape.close, np.nan)).ffill().fillna(0)
+    prices = [np.nan_to_num(data[name]) * SCALE for name in ("open", "high", "low", "close")]
+    whole = np.rint(np.stack([*prices, np.nan_to_num(data["volume"])])).astype(np.int64)
+    last = pd.DataFrame(np.where(whole[3] > 0, whole[3], np.nan)).ffill().fillna(0)
+    returns = np.full(shape, np.nan, order="F")
+    returns[1:] = close[1:] / close[:-1] - 1.0
     return Panel(
         sessions=sessions,
-        ordinals=tape.ordinals,
+        ordinals=np.arange(shape[0], dtype=np.int64),
         symbols=symbols,
         instruments={
             s: Instrument(s, Bucket.CORE, "USD", tick=SCALE // 100, margin_rate=1.0)
             for s in symbols
         },
-        prices=np.stack([tape.open, tape.high, tape.low, tape.close, tape.volume]),
-        present=tape.close > 0,
+        prices=whole,
+        present=whole[3] > 0,
         last=last.to_numpy(np.int64),
         columns=columns,
         facts=pd.DataFrame(facts, index=sessions),
-        returns=np.ascontiguousarray(tape.returns.T),
+        returns=returns,
         excluded={},
         currency="USD",
     )
 
 
+def _few(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Convictions of both predictors: nothing to say but of a few names each session."""
+    view = np.where(np.random.default_rng(SEED).random(shape) < SHARE, VIEW, 0.5)
+    return view, view
+
+
+def _traded_value(data: Data, sessions: int = 20) -> np.ndarray:
+    """Mean traded value over the last sessions; NaN while there are fewer."""
+    sums = np.cumsum(np.nan_to_num(data["close"] * data["volume"]), axis=0)
+    sums[sessions:] = sums[sessions:] - sums[:-sessions]
+    sums[:sessions] = np.nan
+    sums /= sessions
+    return sums
+
+
 if __name__ == "__main__":
-    measured(run, what=what, prepare=prepare, repeat=FORM == "decide", sessions=SESSIONS[FORM])
+    measured(run, what=what, prepare=panel_of, repeat=FORM == "decide")

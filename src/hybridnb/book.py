@@ -77,7 +77,8 @@ def apply_fill(
     if held is None or fill.quantity > abs(held.quantity) or _side(held) is fill.side:
         raise ValueError(f"exit of {fill.quantity} {fill.symbol} exceeds the position {held}")
     left, closing = _reduced(held, fill, multiplier)
-    positions = {k: v for k, v in book.positions.items() if k != fill.symbol}
+    positions = {**book.positions}
+    del positions[fill.symbol]
     if left is not None:
         positions[fill.symbol] = left
     return replace(book, cash=cash, positions=positions), closing

@@ -14,10 +14,13 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+
+_ATOMS = frozenset({str, int, bool, type(None)})  # JSON knows them as they are
 
 
 def plain(value: Any) -> Any:
@@ -39,7 +42,7 @@ def plain(value: Any) -> Any:
         On infinity, or on a type that has no canonical form.
     """
     known = type(value)
-    if known is str or known is int or known is bool or value is None:
+    if known in _ATOMS:
         return value
     if known is float:
         return _number(value)
@@ -50,7 +53,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value._value_
     if dataclasses.is_dataclass(known):
-        return {name: plain(getattr(value, name)) for name in _fields(known)}
+        names, parts = _fields(known)
+        return {
+            name: part if type(part) in _ATOMS else plain(part)
+            for name, part in zip(names, parts(value), strict=True)
+        }
     return _rare(value)
 
 
@@ -76,8 +83,12 @@ def _rare(value: Any) -> Any:
 
 
 @functools.cache
-def _fields(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
+def _fields(kind: type[Any]) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    """Names of a dataclass's fields, and what reads them all at once."""
+    names = tuple(field.name for field in dataclasses.fields(kind))
+    if len(names) > 1:
+        return names, operator.attrgetter(*names)
+    return names, lambda value: tuple(getattr(value, name) for name in names)
 
 
 def _number(value: float) -> float | None:
@@ -90,8 +101,13 @@ def _number(value: float) -> float | None:
 
 def canonical(value: Any) -> str:
     """Canonical JSON text of a value (see the module's docstring)."""
-    return json.dumps(
-        plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    return _encoder().encode(plain(value))
+
+
+@functools.cache
+def _encoder() -> json.JSONEncoder:
+    return json.JSONEncoder(
+        sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
 
 

@@ -21,7 +21,8 @@ def reasons(lim: Limits, row: Any, dec: Any) -> tuple[str, ...]:
     ]
     if row["sentiment"] > -lim.news_sentiment:
         tags[tags.index("news_not_negative")] = "news_positive"
-    return (*tags, *(name.lower() for name in refusal_names(int(dec["refused"]))))
+    refused = int(dec["refused"])
+    return (*tags, *(name.lower() for name in (refusal_names(refused) if refused else ())))
 
 
 def _view(name: str, p: float) -> list[str]:

@@ -83,4 +83,7 @@ def trail(position: Position, rule: StopRule, *, high: int, low: int, tick: int)
     sign = 1 if position.quantity > 0 else -1
     best = max(position.best, high) if sign > 0 else min(position.best, low)
     moved = trailed(rule, position.entry, position.atr, best, sign, tick)
-    return replace(position, best=best, stop=tighter(position.stop, moved, sign))
+    stop = tighter(position.stop, moved, sign)
+    if best == position.best and stop == position.stop:
+        return position
+    return replace(position, best=best, stop=stop)

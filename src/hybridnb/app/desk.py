@@ -117,7 +117,7 @@ class Desk:
     def _protected(self, fill: Fill) -> list[Order]:
         """Legs of a position's full size; without one, nothing of the symbol left at work."""
         position = self.state.book.positions.get(fill.symbol)
-        mine = [o for o in self.venue.working if o.symbol == fill.symbol]
+        mine = self.venue.working_of(fill.symbol)
         if position is None:
             return self.venue.cancel([o.client_id for o in mine if o.leg.reduces])
         if self._oco is not OcoRule.ALLOW_PARTIAL_THEN_CANCEL or fill.leg is Leg.ENTRY:
@@ -130,9 +130,11 @@ class Desk:
     def _standing_legs(self, position: Position) -> tuple[Order, ...]:
         """Both legs, or the stop alone where a partial fill has cancelled the target."""
         stop, target = legs(position)
-        left = any(o.client_id == target.client_id for o in self.venue.working)
-        alone = self._oco is OcoRule.ALLOW_PARTIAL_THEN_CANCEL and not left
-        return (stop,) if alone else (stop, target)
+        if self._oco is not OcoRule.ALLOW_PARTIAL_THEN_CANCEL:
+            return stop, target
+        working = self.venue.working_of(position.symbol)
+        left = any(o.client_id == target.client_id for o in working)
+        return (stop, target) if left else (stop,)
 
     def closed_trade(self, fill: Fill, closing: Closing) -> None:
         """Record what a reducing fill realised."""

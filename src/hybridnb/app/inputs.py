@@ -37,7 +37,10 @@ def inputs(state: State, day: Day, setup: Setup, lim: Limits, *, equity_units: i
     rows["volatility_z"] = day.facts.get("volatility_zscore", np.nan)
     rows["correlation"] = day.facts.get("correlation", np.nan)
     rows["correlation_floor"] = day.facts.get("correlation_floor", np.nan)
-    rows["rl"] = [sigmoid(h) for h in setup.hints(day, state).tolist()]
+    rows["rl"] = np.nan
+    hints = setup.hints(day, state)
+    told = np.flatnonzero(hints == hints)
+    rows["rl"][told] = [sigmoid(h) for h in hints[told].tolist()]
     rows["posture"] = 1.0
     rows["bucket"], rows["margin_rate"] = day.traits.bucket, day.traits.margin_rate
     order_value = np.array(lim.name)[day.traits.bucket] * equity_units / SCALE

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 from hybridnb.app.brokers import BrokerRequest, open_broker, section
 from hybridnb.app.context import Context, Request, open_day
+from hybridnb.app.deciding import decider
 from hybridnb.app.desk import Hints, Setup
 from hybridnb.app.home import shipped
 from hybridnb.app.lab import Lab
@@ -222,6 +223,7 @@ def take_seat(
         # A switch that was latched, or a quarantine, opens in DEMO: then an account of real
         # money keeps its brackets and decides nothing.
         entries=test or mode is not Mode.DEMO,
+        decide=decider(len(day.symbols), context.home.kernels),
         actions=at_opening(ledger, book, context.session),
     )
     record = _recorder(context, ledger, setup, day, rows=rows, broker=broker)

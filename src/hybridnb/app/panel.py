@@ -7,7 +7,8 @@ a symbol without a bar in a session keeps its last price and is marked absent.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -77,7 +78,7 @@ class Day:
         adv, close = float(self.columns["adv"][i]), float(self.columns["close"][i])
         units = adv / close if close > 0 else 0.0
         volatility = float(self.columns["daily_volatility"][i])
-        return Liquidity(float(np.nan_to_num(units)), float(np.nan_to_num(volatility)))
+        return Liquidity(_known(units), _known(volatility))
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,8 @@ class Panel:
             ordinal=int(self.ordinals[i]),
             symbols=self.symbols,
             instruments=self.instruments,
-            bars=self._bars(i),
-            last={s: int(p) for s, p in zip(self.symbols, self.last[seen], strict=True) if p > 0},
+            bars=_Bars(self, i),
+            last=_Last(self, seen),
             stale=~self.present[seen],
             halted=self.present[seen] & (self.prices[4, seen] == 0),
             columns={name: values[seen] for name, values in self.columns.items()},
@@ -147,13 +148,54 @@ class Panel:
             place=self.place,
         )
 
-    def _bars(self, i: int) -> dict[str, Bar]:
-        session: dt.date = self.sessions[i].date()
-        return {
-            s: Bar(s, session, *(int(v) for v in self.prices[:, i, j]))
-            for j, s in enumerate(self.symbols)
-            if self.present[i, j]
-        }
+
+class _Last(Mapping[str, int]):
+    """Last known prices by symbol, read from a panel's row when asked for."""
+
+    def __init__(self, panel: Panel, row: int) -> None:
+        self._symbols, self._place, self._prices = panel.symbols, panel.place, panel.last[row]
+
+    def __getitem__(self, symbol: str) -> int:
+        price = int(self._prices[self._place[symbol]])
+        if price <= 0:
+            raise KeyError(symbol)
+        return price
+
+    def __iter__(self) -> Iterator[str]:
+        return (self._symbols[i] for i in np.flatnonzero(self._prices > 0))
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self._prices > 0))
+
+
+class _Bars(Mapping[str, Bar]):
+    """A session's bars by symbol, made from a panel's row when asked for, once each."""
+
+    def __init__(self, panel: Panel, row: int) -> None:
+        self._symbols, self._place = panel.symbols, panel.place
+        self._session: dt.date = panel.sessions[row].date()
+        self._prices, self._present = panel.prices[:, row], panel.present[row]
+        self._made: dict[str, Bar] = {}
+
+    def __getitem__(self, symbol: str) -> Bar:
+        made = self._made.get(symbol)
+        if made is None:
+            i = self._place[symbol]
+            if not self._present[i]:
+                raise KeyError(symbol)
+            made = Bar(symbol, self._session, *self._prices[:, i].tolist())
+            self._made[symbol] = made
+        return made
+
+    def __iter__(self) -> Iterator[str]:
+        return (self._symbols[i] for i in np.flatnonzero(self._present))
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self._present))
+
+
+def _known(value: float) -> float:
+    return value if math.isfinite(value) else float(np.nan_to_num(value))
 
 
 def panel(

@@ -23,6 +23,7 @@ from hybridnb.reasons import reasons
 from hybridnb.risk import RiskState
 
 Sink = Callable[[Sequence[Mapping[str, Any]]], None]
+Encode = Callable[[Any], dict[str, Any]]
 RAW = ("short_raw", "mid_raw")  # predictors' outputs before they were ranked
 EACH = 200  # names up to which every decision has a row of its own
 ACTION_NAMES = {0: Action.HOLD, 1: Action.BUY, -1: Action.SELL}
@@ -54,7 +55,8 @@ class Recorder:
         detail: Callable[[str], Mapping[str, Any]] | None = None,
         rows: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        self.rows: list[dict[str, Any]] = [dict(row) for row in rows]
+        self._rows: list[dict[str, Any]] = [dict(row) for row in rows]
+        self._waiting: list[tuple[str, Any, Encode]] = []  # recorded, not yet written as a row
         self._book, self._session, self._stamp = book, session, dict(stamp)
         self._sink, self._detail = sink, detail
 
@@ -64,8 +66,23 @@ class Recorder:
 
     def add(self, kind: str, **payload: Any) -> None:
         """One row; the payload is reduced to its canonical values at once."""
-        head = {"kind": kind, "book": self._book, "session": self._session, "n": len(self.rows)}
-        self.rows.append(head | plain(payload))
+        self._waiting.append((kind, plain(payload), dict))
+
+    def _later(self, kind: str, value: Any, encode: Encode = plain) -> None:
+        """One row of a value that can't change any more: it is encoded when rows are asked for."""
+        self._waiting.append((kind, value, encode))
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows so far."""
+        if self._waiting:
+            first, same = len(self._rows), {"book": self._book, "session": self._session}
+            self._rows += [
+                {"kind": kind, **same, "n": n, **encode(value)}
+                for n, (kind, value, encode) in enumerate(self._waiting, first)
+            ]
+            self._waiting.clear()
+        return self._rows
 
     def commit(self) -> None:
         """Make everything so far durable."""
@@ -87,18 +104,19 @@ class Recorder:
         extra = self._detail(payload["symbol"]) if self._detail else {}
         self.add("decision", **payload, **self._stamp, **extra)
 
-    def universe(self, **columns: Any) -> None:
-        """All decisions of a large universe in one row."""
-        self.add("universe", **columns, **self._stamp)
+    def universe(self, day: Day, lim: Limits, rows: NDArray[Any], decisions: NDArray[Any]) -> None:
+        """All decisions of a large universe in one row; the arrays must not change after."""
+        given, stamp = (day, lim, rows, decisions), self._stamp
+        self._later("universe", given, lambda each: _shared(each) | dict(plain(stamp)))
 
     def order(self, order: Order) -> None:
-        self.add("order", **plain(order))
+        self._later("order", order)
 
     def fill(self, fill: Fill) -> None:
-        self.add("fill", **plain(fill))
+        self._later("fill", fill)
 
     def trade(self, trade: Trade) -> None:
-        self.add("trade", **plain(trade))
+        self._later("trade", trade)
 
     def alert(self, text: str) -> None:
         self.add("alert", text=text)
@@ -112,7 +130,7 @@ class Recorder:
         )
 
     def closing(self, *, state: State, **figures: Any) -> None:
-        self.add("session_closed", **figures, snapshot=plain(state))
+        self._later("session_closed", {**figures, "snapshot": state})
 
 
 def record_decisions(
@@ -123,17 +141,23 @@ def record_decisions(
     In a universe of more than `EACH` names they share one row, in columns: `decision_rows`
     reads both forms alike.
     """
-    outputs = np.stack([day.columns[name] for name in RAW])
     if len(rows) > EACH:
-        columns = {"inputs": rows, "figures": decisions, "raw": outputs}
-        packed = {name: b64encode(part.tobytes()).decode() for name, part in columns.items()}
-        names = "\n".join(day.symbols)
-        record.universe(count=len(rows), symbols=names, limits=lim._asdict(), **packed)
+        record.universe(day, lim, rows, decisions)
         return
+    outputs = np.stack([day.columns[name] for name in RAW])
     for i, symbol in enumerate(day.symbols):
         payload = _decision_row(record.decision_id(symbol), symbol, lim, rows[i], decisions[i])
         raw = dict(zip(RAW, outputs[:, i].tolist(), strict=True))
         record.decision(payload | {"raw": raw})
+
+
+def _shared(given: tuple[Day, Limits, NDArray[Any], NDArray[Any]]) -> dict[str, Any]:
+    day, lim, rows, decisions = given
+    outputs = np.stack([day.columns[name] for name in RAW])
+    columns = {"inputs": rows, "figures": decisions, "raw": outputs}
+    packed = {name: b64encode(part.tobytes()).decode() for name, part in columns.items()}
+    shared = {"count": len(rows), "symbols": "\n".join(day.symbols), "limits": lim._asdict()}
+    return dict(plain(shared)) | packed
 
 
 def decision_rows(rows: Iterable[Mapping[str, Any]], asked: str = "") -> list[Mapping[str, Any]]:

@@ -24,7 +24,7 @@ from hybridnb.book import equity
 from hybridnb.domain import Leg, Order, OrderState, Refusal, TradingState, refusal_names
 from hybridnb.execution.orders import from_decision
 from hybridnb.execution.paper import CLOSE, OPEN, RANGE
-from hybridnb.limits import Limits, limits
+from hybridnb.limits import limits
 from hybridnb.reasons import reasons
 from hybridnb.risk import opened, settled
 
@@ -111,16 +111,29 @@ def decided(desk: Desk) -> list[Order]:
     decisions = setup.decide(lim, account(day, setup, desk.opening_equity), rows, day.returns)
     origins, orders = dict(desk.state.origins), []
     record_decisions(desk.record, day, lim, rows, decisions)
-    acting, leaving = np.flatnonzero(decisions["action"]), desk.leaving()
-    for i in acting[np.argsort(decisions["rank"][acting])]:
+    leaving, policy_id = desk.leaving(), setup.policy.id
+    for i in _asking(desk, decisions):
         order = None if day.symbols[i] in leaving else _order(desk, day.symbols[i], decisions[i])
         if order is None:
             continue
         orders.append(order)
         if order.leg is Leg.ENTRY:
-            origins[order.symbol] = _origin(order, setup, lim, rows[i], decisions[i])
+            tags = reasons(lim, rows[i], decisions[i])
+            origins[order.symbol] = _origin(order, setup, policy_id, tags, decisions[i])
     desk.state = replace(desk.state, origins=origins)
     return orders
+
+
+def _asking(desk: Desk, decisions: NDArray[Any]) -> NDArray[np.int64]:
+    """Names an order may come of, in the order of sizing: closings, and entries not refused."""
+    acting: NDArray[np.int64] = np.flatnonzero(decisions["action"])
+    acting = acting[np.argsort(decisions["rank"][acting])]
+    held, positions = np.zeros(len(decisions), np.int64), desk.state.book.positions
+    for symbol, position in positions.items():
+        held[desk.day.place[symbol]] = 1 if position.quantity > 0 else -1
+    closes = decisions["action"][acting] * held[acting] < 0
+    kept: NDArray[np.int64] = acting[closes | (decisions["refused"][acting] == 0)]
+    return kept
 
 
 def _order(desk: Desk, symbol: str, dec: Any) -> Order | None:
@@ -142,14 +155,14 @@ def _order(desk: Desk, symbol: str, dec: Any) -> Order | None:
     )
 
 
-def _origin(order: Order, setup: Setup, lim: Limits, row: NDArray[Any], dec: Any) -> Origin:
+def _origin(order: Order, setup: Setup, policy_id: str, tags: tuple[str, ...], dec: Any) -> Origin:
     return Origin(
         decision_id=order.decision_id,
         order_id=order.client_id,
         size_pre=float(dec["size_pre"]),
         size_post_risk=float(dec["size_post_risk"]),
-        reason_tags=reasons(lim, row, dec),
-        policy_id=setup.policy.id,
+        reason_tags=tags,
+        policy_id=policy_id,
         experiment_id=setup.experiment_id,
         model_version=setup.model_version,
     )

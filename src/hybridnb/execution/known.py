@@ -46,6 +46,10 @@ class Known:
         """Orders that can still fill, in the order they came."""
         return [order for order in self.orders.values() if order.state.open]
 
+    def working_of(self, symbol: str) -> list[Order]:
+        """A symbol's orders that are at work."""
+        return [o for o in self.working if o.symbol == symbol]
+
     def remember(self, orders: Iterable[Order] = (), fills: Iterable[Fill] = ()) -> None:
         """Take over what the ledger knows."""
         for order in orders:

@@ -88,6 +88,12 @@ def in_bar(order: Order, bar: Bar) -> tuple[int, bool]:
     return (at if (limit - at) * sign >= 0 else 0), True
 
 
+def reached(order: Order, bars: Mapping[str, Bar]) -> bool:
+    """Whether a leg may trade in its bar, or has a touch to remember."""
+    bar = bars.get(order.symbol)
+    return bar is not None and (order.type is OrderType.STOP_LIMIT or in_bar(order, bar)[1])
+
+
 def in_book(order: Order, depth: Depth) -> bool:
     """Whether an order's stop or limit is reached by the best price of a book."""
     sign, best = order.side.sign, depth.best(order.side.sign)

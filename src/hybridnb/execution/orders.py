@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from hybridnb.canonical import sha256
 from hybridnb.domain import (
     SCALE,
@@ -17,6 +19,7 @@ from hybridnb.domain import (
 from hybridnb.sizing import whole_lots
 
 
+@functools.lru_cache(maxsize=1 << 16)  # a leg's id is asked for again at every fill
 def client_id(session: str, decision_id: str, leg: Leg) -> str:
     """An order's id from (session, decision, leg): a retry or a restart can't place it twice."""
     return f"{session}-{leg}-{sha256([session, decision_id, leg])[:12]}"

@@ -36,10 +36,12 @@ from hybridnb.execution.matching import (
     first_in_book,
     in_bar,
     in_book,
+    reached,
     wrong_with,
 )
 from hybridnb.execution.oco import OcoRule
 from hybridnb.execution.paper_account import Account, Snapshot
+from hybridnb.execution.working import Orders
 from hybridnb.fills import most_fillable
 from hybridnb.policy import Costs
 from hybridnb.ports import Events, Statement
@@ -79,7 +81,7 @@ class PaperVenue:
     ) -> None:
         self._rates, self._rule, working = rates(costs), oco.code, tuple(working)
         self._instruments = instruments
-        self._orders = {order.client_id: order for order in (*account.orders, *working)}
+        self._orders = Orders((*account.orders, *working))
         self._used = dict(account.used)
         self.account = Account(account, clock, working)
         self._news: tuple[list[Order], list[Fill]] = ([], [])
@@ -89,7 +91,11 @@ class PaperVenue:
     @property
     def working(self) -> list[Order]:
         """Orders that can still fill, in the order they came."""
-        return [order for order in self._orders.values() if order.state.open]
+        return self._orders.open()
+
+    def working_of(self, symbol: str) -> list[Order]:
+        """A symbol's orders that can still fill, in the order they came."""
+        return self._orders.of(symbol)
 
     def submit(self, orders: Sequence[Order]) -> list[Order]:
         """Accept new orders; a client id taken within 24 hours is refused as a duplicate."""
@@ -99,7 +105,7 @@ class PaperVenue:
         wrong = wrong_with(order, self._instruments.get(order.symbol))
         if wrong:
             return refused(replace(order, note=wrong), Refusal.INVALID)
-        if self.account.taken(order.client_id) or self._is_open(order.client_id):
+        if self.account.taken(order.client_id) or self._orders.is_open(order.client_id):
             return refused(order, Refusal.DUPLICATE)
         self.account.take(order.client_id)
         return self._put(replace(order, state=OrderState.ACCEPTED))
@@ -126,7 +132,7 @@ class PaperVenue:
 
     def cancel(self, client_ids: Iterable[str]) -> list[Order]:
         """Withdraw working orders; ids that aren't working are passed over."""
-        return [self._end(i, OrderState.CANCELLED) for i in client_ids if self._is_open(i)]
+        return [self._end(i, OrderState.CANCELLED) for i in client_ids if self._orders.is_open(i)]
 
     def poll(self) -> Events:
         """What changed since the last call, each fill exactly once."""
@@ -145,14 +151,11 @@ class PaperVenue:
         """Everything a venue that takes this one's place must know."""
         return self.account.snapshot(self._orders.values(), self._used)
 
-    def _is_open(self, client_id: str) -> bool:
-        return client_id in self._orders and self._orders[client_id].state.open
-
     def _end(self, client_id: str, state: OrderState) -> Order:
         return self._put(replace(self._orders[client_id], state=state))
 
     def _put(self, order: Order) -> Order:
-        self._orders[order.client_id] = order
+        self._orders.put(order)
         self._news[0].append(order)
         return order
 
@@ -165,7 +168,6 @@ class PaperVenue:
 
         Parameters
         ----------
-        bars : mapping of str to Bar
         phase : str
             `open`: market orders fill, at the open or on the symbol's book. `range`: at most one
             protective leg of each symbol, then entries and exits that wait for a price. `close`:
@@ -183,7 +185,8 @@ class PaperVenue:
             self._protect(bars, changed, fills)
         wanted = (Leg.SWEEP,) if phase == CLOSE else (Leg.FLATTEN, Leg.EXIT, Leg.ENTRY)
         waits = phase == RANGE
-        orders = [o for leg in wanted for o in self.working if o.leg is leg]
+        working = self.working
+        orders = [o for leg in wanted for o in working if o.leg is leg]
         for order in orders:
             bar = bars.get(order.symbol)
             if bar is None or (order.type is not OrderType.MARKET) is not waits:
@@ -198,13 +201,10 @@ class PaperVenue:
         return changed, fills
 
     def _protect(self, bars: Mapping[str, Bar], changed: list[Order], fills: list[Fill]) -> None:
-        at_work: dict[str, dict[Leg, Order]] = {}
-        for order in self.working:
-            at_work.setdefault(order.symbol, {})[order.leg] = order
-        for symbol in sorted(s for s, legs in at_work.items() if not BITS.keys().isdisjoint(legs)):
-            legs = at_work[symbol]
-            bar = bars.get(symbol)
-            if bar is None or bar.volume == 0:
+        asked = {o.symbol for o in self.working if o.leg in BITS and reached(o, bars)}
+        for symbol in sorted(asked):
+            legs, bar = {order.leg: order for order in self._orders.of(symbol)}, bars[symbol]
+            if bar.volume == 0:
                 continue
             leg, reference, notes = first_in_bar(self._rule, legs, bar)
             changed += [self._put(order) for order in notes]
@@ -231,7 +231,7 @@ class PaperVenue:
         fills: list[Fill] = []
         for symbol in sorted(books):
             depth = books[symbol]
-            mine = [o for o in self.working if o.symbol == symbol]
+            mine = self._orders.of(symbol)
             legs: Legs = {o.leg: o for o in mine if o.leg in BITS}
             leg, notes = first_in_book(self._rule, legs, depth)
             changed += [self._put(order) for order in notes]
@@ -295,6 +295,6 @@ class PaperVenue:
 
     def _forget_touches(self, order: Order) -> None:
         """An entry places the legs anew."""
-        legs = [o for o in self.working if o.symbol == order.symbol and o.leg in BITS and o.note]
-        for leg in legs if order.leg is Leg.ENTRY else ():
-            self._put(replace(leg, note=""))
+        for each in self._orders.of(order.symbol) if order.leg is Leg.ENTRY else ():
+            if each.leg in BITS and each.note:
+                self._put(replace(each, note=""))
