@@ -26,6 +26,7 @@ __all__ = ["Floor", "LiveDesk"]
 LIVE = "live"  # a mark between the open and the close
 MOVE = 0.001  # change of the day's P&L, share of equity, that is worth a row
 TRIES = 3  # times a stop is asked for before its position is given up
+SETTLES = 10  # comparisons at the close, until one brings no news
 
 
 class LiveDesk(BrokerDesk):
@@ -263,15 +264,16 @@ class LiveDesk(BrokerDesk):
         self._settle()
 
     def _settle(self) -> None:
-        for _ in range(TRIES):
+        for _ in range(SETTLES):
+            before = len(self.record.rows)
             wrong = self.compare(self.floor.broker.statement())
             waiting = [o for o in self.venue.working if o.state is OrderState.CREATED]
             self.record_all(self.venue.cancel([o.client_id for o in waiting]))
-            rows = len(self.record.rows)
             self.mend()
             doubtful = any(o.state is OrderState.UNKNOWN for o in self.venue.working)
-            if not doubtful and not self.venue.behind() and len(self.record.rows) == rows:
-                break  # nothing was sent that could have traded since
+            news = len(self.record.rows) - before - 1  # one row is the comparison's own
+            if not doubtful and not self.venue.behind() and not news:
+                break  # nothing was heard, nor sent that could have traded since
         for each in wrong:
             self.record.alert(f"at the close, {each}")
         self.commit()
