@@ -293,26 +293,3 @@ class Position:
     @property
     def entry(self) -> float:
         return self.cost / (self.quantity * self.multiplier)
-
-
-@dataclass(frozen=True, slots=True)
-class Trade:
-    """A closed trade as the trade log shows it; money in 1/10,000."""
-
-    timestamp: str
-    mode: Mode
-    symbol: str
-    direction: str
-    quantity: int
-    size_pre: float
-    size_post_risk: float
-    entry_price: float
-    exit_price: float
-    pnl: int
-    exit_leg: Leg
-    reason_tags: tuple[str, ...]
-    policy_id: str
-    experiment_id: str
-    model_version: str
-    order_id: str
-    decision_id: str

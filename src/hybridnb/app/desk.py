@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridnb.app.panel import Day
-from hybridnb.app.records import Recorder
+from hybridnb.app.records import Recorder, Trade
 from hybridnb.app.state import State
 from hybridnb.book import Closing, apply_fill, equity
 from hybridnb.decide import decide
-from hybridnb.domain import SCALE, Fill, Leg, Order, Position, Trade
+from hybridnb.domain import SCALE, Fill, Leg, Order, Position
 from hybridnb.entries import Account
 from hybridnb.execution import orders as make
 from hybridnb.execution.brackets import legs, unprotected

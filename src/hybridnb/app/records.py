@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from hybridnb.app.panel import Day
 from hybridnb.app.state import State
 from hybridnb.canonical import plain, sha256
 from hybridnb.decide import DECISION, INPUT
-from hybridnb.domain import Action, Bound, Fill, Order, OrderState, Trade, refusal_names
+from hybridnb.domain import Action, Bound, Fill, Leg, Mode, Order, OrderState, refusal_names
 from hybridnb.limits import BUCKETS, Limits
 from hybridnb.reasons import reasons
 from hybridnb.risk import RiskState
@@ -27,6 +28,29 @@ Encode = Callable[[Any], dict[str, Any]]
 RAW = ("short_raw", "mid_raw")  # predictors' outputs before they were ranked
 EACH = 200  # names up to which every decision has a row of its own
 ACTION_NAMES = {0: Action.HOLD, 1: Action.BUY, -1: Action.SELL}
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """A closed trade as the trade log shows it; money in 1/10,000."""
+
+    timestamp: str
+    mode: Mode
+    symbol: str
+    direction: str
+    quantity: int
+    size_pre: float
+    size_post_risk: float
+    entry_price: float
+    exit_price: float
+    pnl: int
+    exit_leg: Leg
+    reason_tags: tuple[str, ...]
+    policy_id: str
+    experiment_id: str
+    model_version: str
+    order_id: str
+    decision_id: str
 
 
 class Recorder:
