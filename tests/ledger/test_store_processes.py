@@ -35,6 +35,25 @@ print("done", flush=True)
 time.sleep(float(linger))
 """
 
+# Sees an empty session, waits, then ensures a row of its own in the first place.
+RIVAL = """
+import sys
+from pathlib import Path
+from hybridnb.errors import Refused
+from hybridnb.ledger.store import Ledger
+url, heads, name = sys.argv[1:]
+ledger = Ledger(url, heads=Path(heads))
+print("ready", flush=True)
+for line in sys.stdin:
+    same = {"book": "turns", "session": line.strip()}
+    row = {"kind": "turn", "n": 0, "who": name} | same
+    try:
+        written = ledger.ensure("operations", [row], **same).written
+    except Refused:
+        written = 0
+    print(written, flush=True)
+"""
+
 
 def rows_of(book: str, number: int) -> list[dict[str, Any]]:
     same = {"book": book, "session": "2024-01-02"}
@@ -111,4 +130,39 @@ def test_a_killed_writer_leaves_a_ledger_that_verifies_and_completes(
     *_, last = entries("session", rows, seq=0, head=genesis("session"))
     done = ledger.ensure("session", rows, book="one", session="2024-01-02")
     assert done.head == ledger.head("session") == last.hash
+    assert ledger.verify().ok
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["one home", "two homes"])
+def test_of_two_that_ensure_different_rows_in_one_place_one_gets_in(
+    ledger: Ledger, url: str, heads: Path, apart: bool
+) -> None:
+    """What a quota is counted by: a session's rows say who was first, and for good."""
+    places = [heads, heads.with_name("other.json") if apart else heads]
+    rivals = [
+        subprocess.Popen(
+            [sys.executable, "-c", RIVAL, url, str(place), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name, place in zip(("one", "two"), places, strict=True)
+    ]
+    for rival in rivals:
+        assert rival.stdout is not None and rival.stdout.readline() == "ready\n"
+    won = []
+    for turn in range(20):
+        for rival in rivals:
+            assert rival.stdin is not None
+            rival.stdin.write(f"{turn}\n")
+            rival.stdin.flush()
+        written = [int(rival.stdout.readline()) for rival in rivals if rival.stdout]
+        assert sorted(written) == [0, 1]
+        won.append(("one", "two")[written.index(1)])
+    for rival in rivals:
+        rival.communicate(timeout=60)
+    turns = ledger.rows("operations", book="turns")
+    assert [(row["session"], row["who"]) for row in turns] == [
+        (str(turn), name) for turn, name in enumerate(won)
+    ]
     assert ledger.verify().ok

@@ -1,0 +1,1 @@
+"""Asking a model when something is wrong: triggers, quota, calls, and what a reply may change."""
