@@ -445,6 +445,14 @@ def test_an_equal_order_of_another_decision_within_a_second_is_a_twin(
     assert names(other, sent=rebuilt(state), at=6.0) == ()
 
 
+def test_an_exit_is_no_twin_of_a_flatten_that_the_venue_refused() -> None:
+    state = after(order(leg=Leg.FLATTEN, side=Side.SELL), at=5.0)
+    decided = order("c2", leg=Leg.EXIT, side=Side.SELL, decision_id="d2")
+    assert names(decided, sent=state, at=5.1) == ()
+    again = after(decided, sent=state, at=5.1)
+    assert names(decided, sent=again, at=5.2) == ("DUPLICATE",)
+
+
 def test_many_client_ids_are_all_remembered() -> None:
     wide = limited(messages=10**6, unexecuted=1e12)
     state = Sent()

@@ -214,6 +214,8 @@ class _Gate:
         known = then is not None and self._now - then < self._limits.same_id_seconds
         if known:
             return not self._amend
+        if order.leg is Leg.EXIT:  # closes no more than is held, whatever was tried before it
+            return False
         twin = self._twins.get(_key(order))
         return twin is not None and twin.decision_id != order.decision_id
 
