@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import ExitStack
 from typing import Annotated, Any, Literal, TypeVar
 
 from ib_async import IB, ExecutionFilter, Fill, Order, Position, StartupFetch, Stock, Trade
@@ -139,7 +140,8 @@ class Line:
         ib.client.throttleStart += self._hold_back
         ib.client.throttleEnd += self._go_on
         settings = self.settings
-        try:
+        with ExitStack() as undo:  # whatever cuts this short, a time limit too
+            undo.callback(self._drop)
             await ib.connectAsync(
                 host=settings.host,
                 port=settings.port,
@@ -150,9 +152,7 @@ class Line:
                 fetchFields=_FETCH,
             )
             await self.open_trades()  # at its start the library asks for this client's own only
-        except Exception:
-            self._drop()
-            raise
+            undo.pop_all()
 
     def _wake(self, *_: object) -> None:
         self._moved.set()
