@@ -76,3 +76,17 @@ def test_next_and_previous_agree_with_the_list(day: dt.date, code: str) -> None:
     assert calendar.is_session(code, day) == (when in around)
     assert around.is_monotonic_increasing and around.is_unique and around.tz is None
     assert (around.day_of_week < 5).all()
+
+
+@pytest.mark.parametrize("code", ["XTSE", "XNYS", "24/7"])
+def test_many_closes_are_the_same_as_one_by_one(code: str) -> None:
+    days = calendar.sessions(code, "1994-12-20", "1995-01-10")
+    days = days.append(calendar.sessions(code, "2013-07-01", "2013-07-08"))
+    one_by_one = [calendar.closes_at(code, day).tz_convert("UTC") for day in days]
+    assert calendar.closes(code, pd.DatetimeIndex(days)).tolist() == one_by_one
+    assert len(calendar.closes(code, pd.DatetimeIndex([]))) == 0
+
+
+def test_the_close_of_a_holiday_among_sessions_is_refused() -> None:
+    with pytest.raises(UsageError, match="2013-07-04 is no session"):
+        calendar.closes("XNYS", pd.DatetimeIndex(["2013-07-03", "2013-07-04"]))

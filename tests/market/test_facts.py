@@ -21,6 +21,7 @@ COLUMNS = [
     "volatility_zscore",
     "correlation",
     "correlation_floor",
+    "correlation_before",
     "trend_strength",
     "regime",
 ]
@@ -140,6 +141,13 @@ def test_the_floor_is_a_quantile_of_the_252_days_before_and_of_no_other() -> Non
         )
 
 
+def test_the_correlation_before_is_that_of_twenty_sessions_earlier() -> None:
+    found = facts(market(noise(90, 3)))
+    now, before = found["correlation"].to_numpy(), found["correlation_before"].to_numpy()
+    np.testing.assert_array_equal(before[20:], now[:-20])
+    assert np.isnan(before[:40]).all() and np.isfinite(before[40:]).all()
+
+
 def test_the_floor_excludes_today_so_that_a_break_shows() -> None:
     """Names go together, then one day sets them against each other: below the floor at once."""
     returns = np.tile(noise(150, 1), (1, 4)) + noise(150, 4, seed=1, common=0.0) / 5.0
@@ -174,7 +182,7 @@ def test_the_z_score_is_against_the_252_days_before_and_of_no_other() -> None:
 def test_figures_start_when_there_is_enough_to_compare_with() -> None:
     found = facts(market(noise(120, 3)))
     starts = [found[name].notna().argmax() for name in COLUMNS[:-1]]
-    assert starts == [1, 20, 80, 20, 80, 20]
+    assert starts == [1, 20, 80, 20, 80, 40, 20]
     assert found.iloc[80:].notna().all(axis=None)
     assert found["regime"].eq("unknown").tolist() == [True] * 20 + [False] * 100
 

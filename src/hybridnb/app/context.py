@@ -6,7 +6,7 @@ alone as well as in the day.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybridnb.app.home import Home, home, shipped
+from hybridnb.app.replying import taught
 from hybridnb.app.settings import Settings, settings
 from hybridnb.errors import UsageError
+from hybridnb.escalation.changes import Training
 from hybridnb.learning.params import LearningParams
 from hybridnb.ledger.store import Ledger
 from hybridnb.market import calendar
 from hybridnb.market.assemble import until
+from hybridnb.market.extra import Extra, digest, known_at, read_extra, with_extra
 from hybridnb.market.facts import facts
 from hybridnb.market.features import feature_set_id, features
 from hybridnb.market.feeds import load_feed
@@ -54,10 +57,28 @@ class Context:
     profile: str
     home: Home = field(repr=False)
     history: pd.DataFrame = field(repr=False)  # the feed's whole history, to recognise a book only
+    extra: Extra | None = field(default=None, repr=False)  # as of the close before the session
 
     @property
+    def own_training(self) -> Training:
+        """The reward's coefficients as the operator set them."""
+        ppo = self.settings.learning(self.profile).ppo
+        return Training(ppo.returns, ppo.turnover, ppo.drawdown, ppo.penalty_rate)
+
+    @cached_property
     def learning(self) -> LearningParams:
-        return self.settings.learning(self.profile)
+        """The training profile, with the reward's coefficients that replies ask for."""
+        chosen = self.settings.learning(self.profile)
+        asked = taught(self)
+        if asked == self.own_training:
+            return chosen
+        return chosen.model_copy(update={"ppo": chosen.ppo.model_copy(update=asdict(asked))})
+
+    @property
+    def aligned(self) -> NDArray[np.int64]:
+        """Rows of `sessions`, before the day, after which a model is trained anew."""
+        every = self.settings.day.retrain_every
+        return np.flatnonzero(self.ordinals[:-1] % every == 0)
 
     @cached_property
     def sessions(self) -> pd.DatetimeIndex:
@@ -83,9 +104,20 @@ class Context:
     def facts(self) -> pd.DataFrame:
         return facts(self.market)
 
+    @cached_property
+    def facts_id(self) -> str:
+        """Digest of the other facts that the session's decisions may know; empty without any."""
+        return "" if self.extra is None else digest(self.extra)[:16]
+
     @property
     def feature_set(self) -> str:
         return feature_set_id()
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Digests of what makes two runs of a session comparable; `facts` where a file has any."""
+        told = {"facts": self.facts_id} if self.facts_id else {}
+        return self.settings.inputs(self.profile, self.seed) | told
 
     def ledger(self) -> Ledger:
         """The home's ledger, opened."""
@@ -106,7 +138,8 @@ def open_day(request: Request, *, now: pd.Timestamp | None = None) -> Context:
     InputError, ParamsError, UsageError, Missing
         Each says what to mend; nothing was written.
     """
-    chosen = settings(Path(request.params) if request.params else shipped("params"))
+    folder = Path(request.params) if request.params else shipped("params")
+    chosen = settings(folder)
     day = chosen.day
     seed = day.seed if request.seed is None else request.seed
     feed = request.feed or day.feed
@@ -122,19 +155,32 @@ def open_day(request: Request, *, now: pd.Timestamp | None = None) -> Context:
         sip_symbol=chosen.policy.sip.symbol,
         symbols=chosen.symbols.symbols,
     )
+    extra = _extra(folder, day.facts)
+    if extra is not None:
+        whole = with_extra(whole, extra)
+    elif day.facts:
+        whole = replace(whole, notes=(*whole.notes, f"{day.facts} isn't there: no other facts"))
     session = _session(whole, request.session) if now is None else _present(whole, request, now)
+    before = calendar.previous_session(whole.calendar, session)
     profile = request.profile or day.profile
     chosen.learning(profile)
     return Context(
         request=request,
         settings=chosen,
-        market=until(whole, session if now is None else session - pd.Timedelta(days=1)),
+        market=until(whole, session if now is None else before),
         session=session.strftime("%Y-%m-%d"),
         seed=seed,
         profile=profile,
         home=home(),
         history=whole.bars,
+        extra=extra and known_at(extra, calendar.closes_at(whole.calendar, before)),
     )
+
+
+def _extra(folder: Path, name: str) -> Extra | None:
+    """The file of other facts; None where none is named, or it isn't there: they are unknown."""
+    path = folder / name
+    return read_extra(path) if name and path.is_file() else None
 
 
 def _present(market: MarketData, request: Request, now: pd.Timestamp) -> pd.Timestamp:

@@ -26,7 +26,11 @@ Floats = NDArray[np.float64]
 RETURN_ROWS = 252  # sessions of daily returns behind value at risk
 PREDICTIONS = ("short_raw", "mid_raw", "p_short", "p_mid", "win_long", "win_short")
 _FEATURES = ("close", "atr", "annual_volatility", "adv", "median_value", "daily_volatility")
-_FACTS = ("volatility_zscore", "correlation", "correlation_floor", "trend_strength")
+_FACTS = (
+    *("volatility_zscore", "correlation", "correlation_floor", "correlation_before"),
+    *("trend_strength", "ensemble_accuracy", "accuracy_baseline", "put_call_ratio"),
+    "news_sentiment",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class Day:
     """One session as its step sees it: decided on `seen` (the session before), traded in `bars`.
 
     Arrays have shape (n,), NaN where unknown; `returns` has shape (t, n) and ends at `seen`.
+    `macro` are the events that became known in `seen`; None: nobody watched.
     """
 
     session: str
@@ -71,6 +76,7 @@ class Day:
     currency: str
     traits: Traits
     place: Mapping[str, int]
+    macro: tuple[str, ...] | None = None
 
     def liquidity(self, symbol: str) -> Liquidity:
         """What the venue assumes of a symbol, from what was known before the session."""
@@ -97,6 +103,18 @@ class Panel:
     returns: Floats
     excluded: Mapping[str, str]
     currency: str
+    macro: tuple[tuple[str, ...] | None, ...] = ()  # a session's events; empty: nobody watched
+
+    @cached_property
+    def known(self) -> Mapping[str, list[float]]:
+        """The facts that a day is told, by name: one a session, NaN where unknown."""
+        told = [name for name in _FACTS if name in self.facts]
+        return {name: self.facts[name].to_numpy(np.float64).tolist() for name in told}
+
+    @cached_property
+    def regimes(self) -> list[str]:
+        """Regime of each session."""
+        return [str(regime) for regime in self.facts["regime"]]
 
     @cached_property
     def place(self) -> Mapping[str, int]:
@@ -127,7 +145,7 @@ class Panel:
 
     def day(self, i: int) -> Day:
         """The session in row i; row i − 1 is what its decision may know."""
-        seen, facts = i - 1, self.facts.iloc[i - 1]
+        seen = i - 1
         return Day(
             session=self.sessions[i].strftime("%Y-%m-%d"),
             seen=self.sessions[seen].strftime("%Y-%m-%d"),
@@ -139,13 +157,14 @@ class Panel:
             stale=~self.present[seen],
             halted=self.present[seen] & (self.prices[4, seen] == 0),
             columns={name: values[seen] for name, values in self.columns.items()},
-            facts={name: float(facts[name]) for name in _FACTS if name in facts},
-            regime=str(facts["regime"]),
+            facts={name: values[seen] for name, values in self.known.items()},
+            regime=self.regimes[seen],
             returns=self.returns[max(0, i - RETURN_ROWS) : i],
             excluded=self.excluded,
             currency=self.currency,
             traits=self.traits,
             place=self.place,
+            macro=self.macro[seen] if self.macro else None,
         )
 
 

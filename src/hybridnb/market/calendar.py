@@ -87,6 +87,36 @@ def closes_at(code: str, session: Day) -> pd.Timestamp:
     return pd.Timestamp(known.session_close(when).tz_convert(known.tz))
 
 
+def opens_at(code: str, session: Day) -> pd.Timestamp:
+    """When a session opens, in the exchange's own time zone.
+
+    Raises
+    ------
+    UsageError
+        When the day is no session.
+    """
+    when = _session(code, session)
+    known = _covering(code, when, when)
+    return pd.Timestamp(known.session_open(when).tz_convert(known.tz))
+
+
+def closes(code: str, days: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """When each of some sessions closes, in UTC; as `closes_at`, for many at once.
+
+    Raises
+    ------
+    UsageError
+        When a day is no session.
+    """
+    if not len(days):
+        return pd.DatetimeIndex([], tz="UTC")
+    known = _covering(code, _day(days.min()), _day(days.max())).closes
+    places = known.index.get_indexer_for(days)
+    if (places < 0).any():
+        raise UsageError(f"{days[places < 0][0]:%Y-%m-%d} is no session of {code}")
+    return pd.DatetimeIndex(known.iloc[places]).tz_convert("UTC")
+
+
 def early_close(code: str, session: Day) -> bool:
     """Whether a session closes before its usual time."""
     when = _session(code, session)

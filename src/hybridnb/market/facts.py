@@ -31,9 +31,9 @@ def facts(market: MarketData) -> pd.DataFrame:
         Indexed by session: index_return, index_volatility (a day, 20 sessions),
         volatility_zscore (against its own previous 252, NaN where those are all alike),
         correlation (average pairwise, 20 sessions; NaN with fewer than two names),
-        correlation_floor (5 % quantile of its previous 252), trend_strength (in [0, 1]; NaN where
-        nothing moved) and regime (crisis, trend, breakout, range, unknown). The comparisons with
-        the previous 252 need at least 60 of them.
+        correlation_floor (5 % quantile of its previous 252), correlation_before (20 sessions
+        earlier), trend_strength (in [0, 1]; NaN where nothing moved) and regime (crisis, trend,
+        breakout, range, unknown). The comparisons with the previous 252 need at least 60 of them.
     """
     closes = market.bars.pivot(index="session", columns="symbol", values="close")
     level = market.index.reindex(closes.index).ffill()
@@ -53,6 +53,7 @@ def facts(market: MarketData) -> pd.DataFrame:
             "volatility_zscore": (volatility - before.mean()) / spread.where(spread > STILL),
             "correlation": correlation,
             "correlation_floor": earlier.quantile(FLOOR),
+            "correlation_before": correlation.shift(WINDOW),
             "trend_strength": strength,
             "regime": regimes(volatility.to_numpy(), strength.to_numpy()),
         },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from hybridnb.market import calendar as exchange
 from hybridnb.market.columns import CLOCK, DATE, ZONED, Mask, as_text, bad_symbols
 from hybridnb.market.tables import KEPT, RawTable, read_table
 
+Broken: TypeAlias = "dict[str, tuple[Mask, pd.Series[str]]]"  # by rule: where, and the cells
 COLUMNS = ("symbol", "text", "available_at")
 SESSIONS = 3  # a headline counts in this many sessions
 
@@ -35,29 +36,25 @@ def read_headlines(path: Path) -> pd.DataFrame:
     """
     table = read_table(path)
     frame = table.frame.rename(columns=lambda name: str(name).strip().lower())
-    _columns(frame, table.file)
+    one_each(frame, COLUMNS, file=table.file)
     symbols = as_text(frame["symbol"]).str.strip().str.upper()
     texts = as_text(frame["text"]).str.strip()
-    stamps = as_text(frame["available_at"]).str.strip()
-    moments = _moments(frame["available_at"])
-    unknown = moments.isna().to_numpy(dtype=bool)
-    zoneless = unknown & stamps.str.fullmatch(f"(?:{DATE})|(?:{CLOCK})").to_numpy(dtype=bool)
-    unreadable = unknown & ~zoneless
-    _refuse(
+    known, broken = moments(frame["available_at"])
+    refuse(
         table,
         {
             "symbol": (bad_symbols(symbols), symbols),
             "empty text": ((texts == "").to_numpy(dtype=bool), texts),
-            "time without a zone": (zoneless, stamps),
-            "unreadable time": (unreadable, stamps),
+            **broken,
         },
     )
-    out = pd.DataFrame({"symbol": symbols, "text": texts, "available_at": moments})
+    out = pd.DataFrame({"symbol": symbols, "text": texts, "available_at": known})
     return out.sort_values("available_at", kind="stable").reset_index(drop=True)
 
 
-def _columns(frame: pd.DataFrame, file: str) -> None:
-    counts = {name: int((frame.columns == name).sum()) for name in COLUMNS}
+def one_each(frame: pd.DataFrame, columns: Sequence[str], *, file: str) -> None:
+    """Refuse a table in which one of these columns is missing or stands there twice."""
+    counts = {name: int((frame.columns == name).sum()) for name in columns}
     breaches = [
         Breach(file, None, "duplicate column", f"{name} stands there {count} times")
         if count
@@ -69,22 +66,28 @@ def _columns(frame: pd.DataFrame, file: str) -> None:
         raise InputError(breaches)
 
 
-def _moments(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Stamps in UTC, NaT where one isn't a whole date and time with its zone.
+def moments(column: pd.Series[Any]) -> tuple[pd.Series[Any], Broken]:
+    """Stamps in UTC, NaT where one isn't a whole date and time with its zone, and which those are.
 
     Only ISO 8601 is read: looser readers fill what is missing from today's date.
     """
+    stamps = as_text(column).str.strip()
     found: pd.Series[Any]
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         found = column.dt.tz_convert("UTC")
     else:
-        text = as_text(column).str.strip()
-        zoned = text.where(text.str.fullmatch(ZONED))
+        zoned = stamps.where(stamps.str.fullmatch(ZONED))
         found = pd.to_datetime(zoned, utc=True, format="ISO8601", errors="coerce")
-    return found
+    unknown = found.isna().to_numpy(dtype=bool)
+    zoneless = unknown & stamps.str.fullmatch(f"(?:{DATE})|(?:{CLOCK})").to_numpy(dtype=bool)
+    return found, {
+        "time without a zone": (zoneless, stamps),
+        "unreadable time": (unknown & ~zoneless, stamps),
+    }
 
 
-def _refuse(table: RawTable, broken: dict[str, tuple[Mask, pd.Series[str]]]) -> None:
+def refuse(table: RawTable, broken: Broken) -> None:
+    """Refuse a table in which a rule is broken anywhere: each row with the cell it is about."""
     breaches = [
         Breach(table.file, int(table.lines[i]), rule, f"{str(shown.iloc[i])[:40]!r}")
         for rule, (mask, shown) in broken.items()
@@ -132,7 +135,7 @@ def sentiment(
     known = headlines[headlines["symbol"].isin(list(symbols))].reset_index(drop=True)
     score = SentimentIntensityAnalyzer().polarity_scores
     compound = np.array([score(text)["compound"] for text in known["text"]], dtype=np.float64)
-    first = _first_sessions(known["available_at"], sessions, calendar=calendar)
+    first = first_sessions(known["available_at"], sessions, calendar=calendar)
     place = first[:, None] + np.arange(SESSIONS)
     row, column = np.nonzero((place >= 0) & (place < len(sessions)))
     frame = pd.DataFrame(
@@ -157,22 +160,34 @@ def _stamped(headlines: pd.DataFrame) -> None:
     raise InputError([Breach("headlines", None, "available_at", rule)])
 
 
-def _first_sessions(
-    stamps: pd.Series[Any], sessions: pd.DatetimeIndex, *, calendar: str
+def first_sessions(
+    stamps: pd.Series[Any], sessions: pd.DatetimeIndex, *, calendar: str, earlier: int = SESSIONS
 ) -> NDArray[np.int64]:
-    """Position of the first session to know each stamp; −SESSIONS or less: none counts it."""
+    """Position of the first session to know each stamp, its close at or after it.
+
+    Parameters
+    ----------
+    earlier : int
+        Sessions before the first one asked for that are told apart.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        `-earlier` for a stamp that was known then or before, len(sessions) for one that none
+        of the sessions knows.
+    """
     if not len(stamps) or not len(sessions):
-        return np.full(len(stamps), -SESSIONS, dtype=np.int64)
+        return np.full(len(stamps), -earlier, dtype=np.int64)
     before: list[pd.Timestamp] = [sessions[0]]
-    for _ in range(SESSIONS):  # a headline may be older than the first session asked for
+    for _ in range(earlier):  # a fact may be older than the first session asked for
         before.insert(0, exchange.previous_session(calendar, before[0]))
     every = pd.DatetimeIndex(before[:-1]).append(sessions)
     # A session closes less than two days from its date: only closes near the stamps are asked.
     dates = stamps.dt.tz_localize(None).dt.normalize()
     start = int(every.searchsorted(dates.min() - pd.Timedelta(days=2)))
     end = int(every.searchsorted(dates.max() + pd.Timedelta(days=2))) + 1
-    closes = [exchange.closes_at(calendar, s).tz_convert("UTC") for s in every[start:end]]
-    if not closes:
+    closes = exchange.closes(calendar, pd.DatetimeIndex(every[start:end]))
+    if not len(closes):
         return np.full(len(stamps), len(sessions), dtype=np.int64)
-    found = pd.DatetimeIndex(closes).searchsorted(pd.DatetimeIndex(stamps).tz_convert("UTC"))
-    return np.asarray(found, dtype=np.int64) + start - SESSIONS
+    found = closes.searchsorted(pd.DatetimeIndex(stamps).tz_convert("UTC"))
+    return np.asarray(found, dtype=np.int64) + start - earlier
