@@ -29,7 +29,8 @@ def plain(value: Any) -> Any:
     Parameters
     ----------
     value : object
-        Dataclasses, mappings, sequences, enums, dates, NumPy scalars and arrays.
+        Dataclasses, mappings, sequences, enums, dates, NumPy scalars and arrays; frozen sets of
+        values that can be sorted.
 
     Returns
     -------
@@ -79,6 +80,8 @@ def _rare(value: Any) -> Any:
             return [plain(v) for v in value.tolist()]
         case list() | tuple():
             return [plain(v) for v in value]
+        case frozenset():
+            return sorted(plain(v) for v in value)
     raise ValueError(f"{type(value).__name__} has no canonical form")
 
 

@@ -7,21 +7,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import event
 
 from hybridnb.app.live import trade_live
 from hybridnb.app.live_desk import Floor
+from hybridnb.app.live_prices import CLOCK
 from hybridnb.app.records import Recorder
 from hybridnb.app.session import step
 from hybridnb.app.state import State, first_state, restored
 from hybridnb.canonical import plain
 from hybridnb.domain import Order, OrderState, Position, TradingState, refusal_names
 from hybridnb.domain import Refusal as Code
-from hybridnb.errors import Refused
+from hybridnb.errors import Missing, Refused
 from hybridnb.execution.oco import OcoRule
+from hybridnb.ledger.store import Ledger
 from hybridnb.policy import Policy, validated
 from hybridnb.ports import Statement
 from hybridnb.testing.exchange import Exchange, Resting
@@ -79,6 +83,8 @@ class Scene:
         self.state, self.past = first_state(made), []
         self.rows: list[Row] = []
         self.prices: dict[str, int] = {}
+        self.back = 0.0  # seconds that the clock was set back
+        self.store: Callable[[list[Row]], Any] = list  # where rows are made durable
         self.actions: list[Mapping[str, Any]] = []
 
     def session(
@@ -94,6 +100,7 @@ class Scene:
         self.rows = [r for r in self.rows if r["session"] == day.session]
 
         def sink(rows: list[Row]) -> None:
+            self.store(rows)
             self.rows = [dict(r) for r in rows]
 
         record = Recorder(book="book", session=day.session, stamp=STAMP, sink=sink, rows=self.rows)
@@ -111,7 +118,7 @@ class Scene:
         floor = Floor(
             broker=self.make(),
             pace=pace,
-            clock=lambda: next(clock),
+            clock=lambda: next(clock) - self.back,
             bars=lambda: bars or {},
             prices=lambda: dict(self.prices),
             actions=actions,
@@ -536,6 +543,129 @@ def test_what_fills_beside_an_amendment_is_taken_off_within_one_hearing(
     assert seen[1][0] == left and seen[1][1]["stop"] == left
     assert seen[2] == (left, {"stop": left, "target": left})
     assert not scene.of("alert") and after.book.positions["A"].quantity == left
+
+
+class TestAClockThatGoesBack:
+    def set_back(self, scene: Scene, seconds: float = 3600.0) -> Act:
+        def act() -> None:
+            scene.back += seconds
+
+        return act
+
+    @pytest.fixture
+    def late(self, scene: Scene) -> Scene:
+        """It is a while after the epoch, so that there is a before."""
+        scene.back = -100_000.0
+        return scene
+
+    def test_halts_withdraws_entries_and_keeps_what_protects(self, late: Scene) -> None:
+        seen: list[dict[str, int]] = []
+        look = lambda: seen.append(late.resting())  # noqa: E731
+        back = self.set_back(late)
+        begun = [lambda: bought(late, 50), quiet, look, back, quiet, look]
+        after = late.session(open=begun, range=[late.trade(10_000)])
+        assert seen[0]["entry"] > 0 and "entry" not in seen[1]
+        assert seen[1] == {"stop": 50, "target": 50} and late.held() == 50
+        assert after.risk.state is TradingState.HALTED
+        assert late.alerts(CLOCK) == 1 and "time server" in CLOCK and "hybridnb resume" in CLOCK
+        assert [row["cause"] for row in late.of("halted")] == ["the clock moved back"]
+
+    def test_a_stop_is_still_trailed_and_still_closes(self, late: Scene) -> None:
+        fallen = late.trade(10_000, PRICE * 9 // 10)
+        open_ = [lambda: bought(late, 50), quiet, self.set_back(late)]
+        late.session(open=open_, range=[fallen, quiet])
+        assert late.held() == 0
+        assert {row["exit_leg"] for row in late.of("trade")} == {"stop"}
+
+    def test_a_correction_is_no_jump(self, late: Scene) -> None:
+        late.session(open=[late.trade(50), self.set_back(late, 1.0)], range=[quiet])
+        assert late.alerts(CLOCK) == 0 and late.of("halted") == []
+
+    def test_a_restart_remembers_it(self, late: Scene) -> None:
+        with pytest.raises(Died):
+            late.session(open=[self.set_back(late), quiet, die])
+        assert late.session(open=[late.trade(50)]).risk.state is TradingState.HALTED
+        assert late.held() == 0 and late.alerts(CLOCK) == 1
+
+    def test_an_operator_resumes(self, late: Scene) -> None:
+        def resume() -> None:
+            late.actions = [{"action": "resume", "operator": "ann", "reason": "set right"}]
+
+        after = late.session(open=[self.set_back(late), quiet, resume, quiet])
+        assert after.risk.state is TradingState.ACTIVE and late.alerts(CLOCK) == 1
+
+
+class Disk:
+    """A ledger in a file whose disk can be filled to the last page."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ledger = Ledger(f"sqlite:///{folder / 'ledger.db'}", heads=folder / "heads.json")
+        self._full = False
+        event.listen(self.ledger._engine, "connect", self._limit)
+
+    def _limit(self, connection: Any, _: object) -> None:
+        if self._full:
+            connection.execute("PRAGMA max_page_count = 1")  # as many as there are: not one more
+
+    def keep(self, rows: Sequence[Row]) -> None:
+        self.ledger.ensure("session", rows, book="book", session=rows[0]["session"])
+
+    def fill(self) -> None:
+        self._full = True
+        self.ledger.close()
+        with pytest.raises(Missing, match="disk is full"):
+            self.grow()
+
+    def grow(self) -> None:
+        for n in itertools.count():
+            self.ledger.append("operations", [{"kind": "filler", "n": n}])
+
+    def free(self) -> None:
+        self._full = False
+        self.ledger.close()
+
+
+class TestALedgerThatCantBeWritten:
+    @pytest.fixture
+    def disk(self, scene: Scene, tmp_path: Path) -> Disk:
+        made = Disk(tmp_path)
+        scene.store = made.keep
+        return made
+
+    def begun(self, scene: Scene, disk: Disk) -> list[Act]:
+        """Half of an entry filled, then a full disk, then news to be written down."""
+        news = lambda: scene.prices.update(A=PRICE + 50_000)  # noqa: E731
+        return [lambda: bought(scene, 50), quiet, disk.fill, news, quiet]
+
+    def test_a_full_disk_halts_and_names_cause_and_remedy(self, scene: Scene, disk: Disk) -> None:
+        with pytest.raises(Missing, match="disk is full—halted: entries were withdrawn") as caught:
+            scene.session(open=self.begun(scene, disk))
+        assert "disk" in caught.value.remedy
+        assert set(scene.resting()) == {"stop", "target"}
+
+    def test_a_position_opened_meanwhile_gets_its_stop_all_the_same(
+        self, scene: Scene, disk: Disk
+    ) -> None:
+        def bought_blind() -> None:
+            disk.fill()
+            bought(scene, 50)
+
+        with pytest.raises(Missing, match="disk is full—halted"):
+            scene.session(open=[bought_blind, quiet])
+        assert scene.held() == 50
+        assert scene.resting() == {"stop": 50, "target": 50}
+        disk.free()
+        after = scene.session()
+        assert after.book.positions["A"].quantity == 50
+        assert scene.resting() == {"stop": 50, "target": 50}
+
+    def test_with_room_again_the_session_goes_on(self, scene: Scene, disk: Disk) -> None:
+        with pytest.raises(Missing):
+            scene.session(open=self.begun(scene, disk))
+        disk.free()
+        after = scene.session()
+        assert scene.held() == 50 == after.book.positions["A"].quantity
+        assert set(scene.resting()) == {"stop", "target"}
 
 
 class Late(WildBroker):

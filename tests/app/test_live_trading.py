@@ -59,7 +59,7 @@ def predicted(context: Context) -> Prepared:
         predictions=frame,
     )
     hints = lambda day, state: np.full(len(day.symbols), 4.0)  # noqa: E731
-    return Prepared(found, hints, "m", verdict_valid=False)
+    return Prepared(found, hints, "m", None, lambda features: found)
 
 
 def quiet(text: str) -> None:
@@ -85,10 +85,7 @@ def test_through_the_paper_broker_it_is_the_session_of_the_day() -> None:
     ready = hopeful(context)
     day = trade(
         context,
-        ready.panel,
-        ready.hints,
-        model_version="m",
-        verdict_valid=False,
+        ready,
         ledger=context.ledger(),
     )
     assert done["book"] != day.book

@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridnb.app.records import orders_digest
+from hybridnb.app.session import NO_RL_ALERT
 from hybridnb.app.state import first_state, restored
 from hybridnb.book import equity
 from hybridnb.canonical import plain
 from hybridnb.domain import SCALE, Leg, Mode
-from hybridnb.policy import Policy
+from hybridnb.policy import Policy, validated
 from hybridnb.risk import KILL_ALERT
 
 Make = Callable[..., Any]
@@ -239,3 +240,37 @@ def test_a_name_without_trades_at_the_close_before_is_halted(
     _, (rows,) = run(replace(panel, prices=prices), setup_of(2), 270, 270)
     refused = {r["symbol"]: list(r["refusals"]) for r in kinds(rows, "decision")}
     assert refused == {"A": ["HALTED"], "B": []}
+
+
+def alerts(rows: list[dict[str, Any]]) -> list[str]:
+    return [row["text"] for row in kinds(rows, "alert")]
+
+
+def test_without_any_size_hint_sizes_are_halved_and_one_alert_says_so(
+    panel_of: Make, setup_of: Make, run: Make
+) -> None:
+    panel = panel_of(flat(3))
+    _, sessions = run(panel, setup_of(3, hint=np.nan), 270, 271)
+    assert [alerts(rows) for rows in sessions] == [[NO_RL_ALERT], [NO_RL_ALERT]]
+    assert NO_RL_ALERT == "RL models unavailable—reduced position sizing"
+    decisions = kinds(sessions[0], "decision")
+    assert {d["m_posture"] for d in decisions} == {0.5}
+    assert kinds(sessions[0], "fill"), "it trades on, smaller"
+
+
+def test_a_hint_that_is_there_that_nobody_wants_or_nobody_could_use_is_no_alert(
+    panel_of: Make, setup_of: Make, run: Make
+) -> None:
+    panel, nothing = panel_of(flat()), setup_of(2, hint=np.nan)
+    some = replace(nothing, hints=lambda day, state: np.array([np.nan, 1.0]))
+    unweighted = validated(Policy, {"blend": {"weight_rl": 0.0}})
+    blind = panel_of(flat(), score=np.nan)
+    for market, setup in (
+        (panel, setup_of(2)),
+        (panel, some),
+        (panel, setup_of(2, hint=np.nan, policy=unweighted)),
+        (blind, nothing),
+        (panel, replace(nothing, entries=False)),
+    ):
+        _, (rows,) = run(market, setup, 270, 270)
+        assert alerts(rows) == []

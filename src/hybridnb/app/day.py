@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hybridnb.app.asking import answer_pending, asking_of
 from hybridnb.app.context import Context, Request, open_day
 from hybridnb.app.home import reports_folder, shipped
 from hybridnb.app.index import write_index
@@ -38,8 +39,13 @@ class Place:
     marker: dict[str, str]
 
 
-def run_day(request: Request, *, say: Say) -> dict[str, Any]:
+def run_day(request: Request, *, say: Say, spend: bool = False) -> dict[str, Any]:
     """Run the main job; running it again changes nothing and says so.
+
+    Parameters
+    ----------
+    spend : bool
+        Ask the frontier about a session of an earlier date too, out of today's quota.
 
     Returns
     -------
@@ -59,10 +65,10 @@ def run_day(request: Request, *, say: Say) -> dict[str, Any]:
     _say_market(context, say)
     trained_to(context)
     with context.home.locked("day"):
-        return _run(context, say)
+        return _run(context, say, spend)
 
 
-def _run(context: Context, say: Say) -> dict[str, Any]:
+def _run(context: Context, say: Say, spend: bool) -> dict[str, Any]:
     ledger = context.ledger()
     book = check_book(ledger, context)
     place = _place(context, book)
@@ -75,6 +81,8 @@ def _run(context: Context, say: Say) -> dict[str, Any]:
         again = " (done before, kept)" if result.reused else f": {result.seconds:.1f} s"
         say(f"[{n}/{len(JOBS)}] {title}{again}")
         results[name] = result
+        if name == "live_session":
+            answer_pending(asking_of(context, book, spend=spend), say)
     traded = read_traded(ledger, book, context.session)
     if traded is None:
         raise Refused(
@@ -120,9 +128,10 @@ def _job(context: Context, place: Place, name: str, title: str, *, say: Say) -> 
 def parameters(context: Context) -> dict[str, Any]:
     """The parameters that every notebook of the day takes, all of them explicit."""
     request, market = context.request, context.market
+    data = request.data or (context.settings.day.data if not request.feed else "")
     return {
         "feed": market.feed,
-        "data": request.data or (context.settings.day.data if not request.feed else ""),
+        "data": str(Path(data).absolute()) if data else "",  # a notebook runs elsewhere
         "session": context.session,
         "seed": context.seed,
         "profile": context.profile,
@@ -132,7 +141,7 @@ def parameters(context: Context) -> dict[str, Any]:
 
 def _place(context: Context, book: str) -> Place:
     """The session's folder if it is free or ours, else one with our digest behind the date."""
-    inputs = context.settings.inputs(context.profile, context.seed)
+    inputs = context.inputs
     marker = {"book": book, "inputs": sha256(inputs), "home": context.home.identity}
     root = reports_folder(context.home)
     for name in (context.session, f"{context.session}-{sha256(marker)[:8]}"):

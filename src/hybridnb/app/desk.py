@@ -6,8 +6,9 @@ records all of it. What to trade is decided elsewhere (`session.py`).
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from numpy.typing import NDArray
 from hybridnb.app.panel import Day
 from hybridnb.app.records import Recorder, Trade
 from hybridnb.app.state import State
+from hybridnb.app.watching import Watching, gross_of, look
 from hybridnb.book import Closing, apply_fill, equity
 from hybridnb.decide import decide
 from hybridnb.domain import SCALE, Fill, Leg, Order, Position
 from hybridnb.entries import Account
+from hybridnb.escalation.changes import InForce
 from hybridnb.execution import orders as make
 from hybridnb.execution.brackets import legs, unprotected
 from hybridnb.execution.oco import OcoRule
@@ -40,8 +43,9 @@ class Setup:
     """What doesn't change inside a session: policy, models' stamps, the hint, the verdict.
 
     `actions` are the operators', applied at the opening.
-
     `decide` is `hybridnb.decide.decide` or its compiled twin.
+    `in_force` is what replies make of the session, `toggled` the columns of predictions without
+    the features that they switch off. Without `watching` no trigger is looked at.
     """
 
     book: str
@@ -53,6 +57,19 @@ class Setup:
     entries: bool = True
     decide: Decide = decide
     actions: Sequence[Mapping[str, Any]] = ()
+    in_force: InForce | None = None
+    toggled: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    watching: Watching | None = None
+
+    @property
+    def traded_policy(self) -> Policy:
+        """The operator's policy, or what replies make of it."""
+        return self.policy if self.in_force is None else self.in_force.policy
+
+    @property
+    def bound(self) -> bool:
+        """Whether replies bear on decisions."""
+        return self.in_force is not None and self.in_force.bears
 
 
 class Desk:
@@ -68,10 +85,12 @@ class Desk:
     ) -> None:
         self.day, self.setup, self.record = day, setup, record
         self.state = state
-        self._rule, self._oco = stop_rule(setup.policy.stops), OcoRule(setup.policy.stops.oco)
+        stops = setup.traded_policy.stops
+        self._rule, self._oco = stop_rule(stops), OcoRule(stops.oco)
         self.venue = venue or _paper(state, day, setup)
         self.closed: list[Closed] = []
         self.opening_equity = 0
+        self.gross = 0  # what is held, as of the last mark
 
     def fills(self, phase: str) -> None:
         """Let the venue run one phase and book what happened, legs re-sized after every fill."""
@@ -177,6 +196,7 @@ class Desk:
         self.record.mark(at=at, equity=value, day_pnl=pnl, risk=risk)
         for alert in alerts:
             self.record.alert(alert)
+        look(self, at, value, pnl)
         if tripped:
             self._withdraw_entries()
             self.flatten(sorted(self.state.book.positions))
@@ -190,11 +210,18 @@ class Desk:
             known = last.get(s) if bar is None else bar.open if at == OPEN else bar.close
             if known is not None:
                 prices[s] = known
+        self.gross = gross_of(self.state, self.day, prices)
         try:
             value = equity(self.state.book, prices, prices.get(sip))
         except KeyError:
             return self.opening_equity, None
         return value, (value - self.opening_equity) / self.opening_equity
+
+    def moment(self, at: str) -> dt.datetime:
+        """When a mark is: at the exchange's opening or close, unless a clock times it."""
+        assert self.setup.watching is not None
+        opening, close = self.setup.watching.hours(self.day.session)
+        return opening if at == OPEN else close
 
     def _withdraw_entries(self) -> None:
         entries = [o.client_id for o in self.venue.working if not o.leg.reduces]

@@ -13,10 +13,11 @@ from hybridnb.app.state import State
 from hybridnb.blender import liquidity_scores, sigmoid
 from hybridnb.clamps import penny_refusals, state_refusals
 from hybridnb.decide import INPUT
-from hybridnb.domain import SCALE, Bucket, Mode, Refusal
+from hybridnb.domain import SCALE, Bucket, Instrument, Mode, Position, Refusal
 from hybridnb.entries import Account
 from hybridnb.limits import CODE, Limits
 from hybridnb.risk import ALL
+from hybridnb.stops import levels, stop_rule, tighter, trailed
 
 
 def account(day: Day, setup: Setup, opening_equity: int) -> Account:
@@ -49,11 +50,25 @@ def inputs(state: State, day: Day, setup: Setup, lim: Limits, *, equity_units: i
         i = day.place[symbol]
         exposure = abs(day.instruments[symbol].delta) * position.quantity * position.multiplier
         risk = abs(position.quantity) * position.multiplier
-        risk *= abs(day.last[symbol] - position.stop)
+        risk *= abs(day.last[symbol] - _stop(position, day.instruments[symbol], setup))
         rows["held"][i] = exposure * day.last[symbol] / equity_units
         rows["risk"][i] = risk / equity_units
     rows["refused"] = _refusals(state, day, setup)
     return rows
+
+
+def _stop(position: Position, instrument: Instrument, setup: Setup) -> int:
+    """A position's stop; with replies in force, the operator's where that is farther away.
+
+    A nearer stop would leave more heat for entries.
+    """
+    if not setup.bound:
+        return position.stop
+    sign, rule = 1 if position.quantity > 0 else -1, stop_rule(setup.policy.stops)
+    entry, atr, best = position.entry, position.atr, position.best
+    first, _ = levels(rule, entry, atr, sign, instrument.tick)
+    own = tighter(first, trailed(rule, entry, atr, best, sign, instrument.tick), sign)
+    return min(own, position.stop) if sign > 0 else max(own, position.stop)
 
 
 def _refusals(state: State, day: Day, setup: Setup) -> NDArray[np.int64]:

@@ -18,8 +18,16 @@ from hybridnb.app.records import Recorder
 from hybridnb.app.resuming import remember, resume
 from hybridnb.app.session import decided, open_desk, traded
 from hybridnb.app.state import State
-from hybridnb.domain import Leg, Order, OrderState
-from hybridnb.errors import BrokerDown, CheckFailed, Refused
+from hybridnb.domain import Leg, Order, OrderState, TradingState
+from hybridnb.errors import (
+    BrokerDown,
+    CheckFailed,
+    HybridnbError,
+    LedgerBroken,
+    Missing,
+    Refused,
+)
+from hybridnb.execution.brackets import legs
 from hybridnb.execution.oco import OcoRule
 from hybridnb.execution.reconcile import REMEDY
 from hybridnb.ports import Statement
@@ -57,6 +65,8 @@ def trade_live(
         rule holds the stop back and the venue doesn't keep that rule itself.
     BrokerDown
         Without a connection; what was meant to be sent is in the ledger.
+    Missing, LedgerBroken
+        When the ledger can't be written: halted, entries withdrawn, protective orders left.
     CheckFailed
         When the broker told what can't be true; what was booked is in the ledger.
     """
@@ -66,10 +76,40 @@ def trade_live(
     remember(desk, past)
     try:
         return _traded(desk, rows)
-    except (BrokerDown, CheckFailed) as error:
-        record.alert(f"{error}—stopped")
-        record.commit()
+    except (LedgerBroken, Missing) as error:
+        if isinstance(error, BrokerDown):
+            _stopped(desk, error)
+        else:
+            _unwritten(desk, error, begun=len(rows))
         raise
+    except CheckFailed as error:
+        _stopped(desk, error)
+        raise
+
+
+def _stopped(desk: LiveDesk, error: HybridnbError) -> None:
+    desk.record.alert(f"{error}—stopped")
+    desk.record.commit()
+
+
+def _unwritten(desk: LiveDesk, error: HybridnbError, *, begun: int) -> None:
+    """The ledger can't be written, its disk is full: halt, and leave only what protects.
+
+    Entries are withdrawn, which needs no record. A position that was just opened gets its stop
+    without one, since it would have none; the next start takes it up from the statement.
+    """
+    known, setup = desk.record.rows, desk.setup
+    desk.record = Recorder(book=setup.book, session=desk.day.session, stamp={}, rows=known)
+    desk.reduce(TradingState.HALTED)
+    told = "entries were withdrawn, stops go on at the broker"
+    try:
+        entries = [o.client_id for o in desk.venue.working if not o.leg.reduces]
+        desk.record_all(desk.venue.cancel(entries))
+        if any(row["kind"] == "reconciled" and not row["differences"] for row in known[begun:]):
+            desk.guard()
+    except (BrokerDown, CheckFailed) as down:
+        told = f"withdraw the entries at the broker, which can't be reached from here: {down}"
+    error.args = (f"{error}—halted: {told}",)
 
 
 def _check_rule(setup: Setup, floor: Floor) -> None:
@@ -117,12 +157,31 @@ def _unsent(desk: LiveDesk, *, begun: bool) -> tuple[list[Order], list[Order]]:
     return kept, [replace(o, state=over, note="never sent") for o in waiting if o not in kept]
 
 
+def _unrecorded(desk: LiveDesk, statement: Statement) -> bool:
+    """Take up the legs that were sent while the ledger couldn't be written, by their names.
+
+    Nobody else could have named them: a name is made of the book, the decision and the leg.
+    """
+    held = desk.state.book.positions.values()
+    mine = {leg.client_id: leg for position in held for leg in legs(position)}
+    found = [
+        replace(o, leg=mine[o.client_id].leg, decision_id=mine[o.client_id].decision_id)
+        for o in statement.orders
+        if o.client_id in mine and o.client_id not in desk.venue.orders
+    ]
+    desk.record_all(found)
+    desk.venue.remember(found)
+    return bool(found)
+
+
 def reconcile(desk: LiveDesk, statement: Statement) -> None:
     """Take over what a statement explains; refuse to trade on what it doesn't.
 
     Executions are booked and their brackets mended through the broker, orders adopted or ended.
     """
     wrong, before = desk.compare(statement), None
+    if _unrecorded(desk, statement):
+        wrong = desk.compare(desk.floor.broker.statement())
     for _ in range(ASKED):
         if not wrong or wrong == before:
             break

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from hybridnb.app.broker_desk import BrokerDesk, Floor
 from hybridnb.app.desk import Setup
+from hybridnb.app.live_prices import CLOCK, Vigil
 from hybridnb.app.panel import Day
 from hybridnb.app.records import Recorder
+from hybridnb.app.replying import kept_in_demo
 from hybridnb.app.session import withdraw
 from hybridnb.app.standing import stood, wanted
 from hybridnb.app.state import State
@@ -17,6 +20,7 @@ from hybridnb.canonical import plain
 from hybridnb.domain import Leg, Order, OrderState, OrderType, TradingState
 from hybridnb.execution.paper import CLOSE, OPEN
 from hybridnb.execution.reconcile import uncovered
+from hybridnb.execution.safety import Standing
 from hybridnb.execution.sent import enabled, observe
 from hybridnb.risk import marked
 from hybridnb.stops import trail
@@ -39,6 +43,8 @@ class LiveDesk(BrokerDesk):
         self._pnl = 0.0  # of the last mark that was recorded
         self._given_up: set[str] = set()  # positions whose stop couldn't be had
         self._strangers: set[str] = set()  # orders and fills that aren't ours, once alerted
+        hours = setup.watching.hours(day.session) if setup.watching else None
+        self.vigil = Vigil(floor.prices, hours, floor.clock())
         super().__init__(state, day, setup, record, floor=floor)
 
     def fills(self, phase: str) -> None:
@@ -53,6 +59,7 @@ class LiveDesk(BrokerDesk):
         self.sent = observe(self.sent, self.venue.orders.values())
         self.recosted()
         prices = self.floor.prices()
+        self.relied(prices)
         if prices and prices != self._prices:
             self._prices = dict(prices)
             self.mark(LIVE)
@@ -61,6 +68,19 @@ class LiveDesk(BrokerDesk):
             self.obey(action)
         self.guard()
         self.commit()
+
+    def relied(self, prices: Mapping[str, int]) -> None:
+        """While the feed is interrupted nothing new is sent; a clock that went back halts."""
+        for alert in self.vigil.look(prices, self.floor.clock()):
+            if alert == CLOCK:
+                self.record.add("halted", cause="the clock moved back")
+                self.reduce(TradingState.HALTED)
+            self.record.alert(alert)
+
+    def _standing(self) -> Standing:
+        found = super()._standing()
+        holds = self.vigil.interrupted and found.state is TradingState.ACTIVE
+        return replace(found, state=TradingState.REDUCING) if holds else found
 
     def estranged(self) -> None:
         """Somebody else trades on the account: no entries until an operator decides."""
@@ -73,11 +93,10 @@ class LiveDesk(BrokerDesk):
             self.record.alert(f"not of this book, no entries until an operator resumes: {told}")
             self.reduce()
 
-    def reduce(self) -> None:
+    def reduce(self, to: TradingState = TradingState.REDUCING) -> None:
         """No entries from now on; a halt stays a halt."""
-        if self.state.risk.state is TradingState.ACTIVE:
-            risk = replace(self.state.risk, state=TradingState.REDUCING)
-            self.state = replace(self.state, risk=risk)
+        if self.state.risk.state is not TradingState.HALTED:
+            self.state = replace(self.state, risk=replace(self.state.risk, state=to))
 
     def mark(self, at: str) -> int:
         """As every mark; between the open and the close only what matters is recorded."""
@@ -94,6 +113,9 @@ class LiveDesk(BrokerDesk):
             self._settle()  # positions were flattened after the accounts had been compared
         return value
 
+    def moment(self, at: str) -> dt.datetime:
+        return dt.datetime.fromtimestamp(self.floor.clock(), dt.UTC)
+
     def obey(self, action: Mapping[str, Any]) -> None:
         """Do what an operator asked for, and record it before."""
         self.record.add("operator", **action)
@@ -104,7 +126,8 @@ class LiveDesk(BrokerDesk):
 
     def stand(self, action: Mapping[str, Any]) -> None:
         """What an operator's action makes of the control plane and of disabled symbols."""
-        self.state = replace(self.state, risk=stood(self.state.risk, action))
+        risk = kept_in_demo(stood(self.state.risk, action), self.setup)
+        self.state = replace(self.state, risk=risk)
         if action["action"] == "enable":
             self.sent = enabled(self.sent, wanted(action))
 
@@ -124,11 +147,11 @@ class LiveDesk(BrokerDesk):
     def guard(self) -> None:
         """What must hold after everything that is heard.
 
-        With the kill switch latched nothing is held; in any state but ACTIVE no entry works; a
-        target that can't rest at the venue is closed at the market when it is touched; every
-        position has its live stop of full size.
+        With the kill switch latched nothing is held; in any state but ACTIVE, or without the feed,
+        no entry works; a target that can't rest at the venue is closed at the market when it is
+        touched; every position has its live stop of full size.
         """
-        if self.state.risk.state is not TradingState.ACTIVE:
+        if self.vigil.interrupted or self.state.risk.state is not TradingState.ACTIVE:
             self._withdraw_entries()
         if self.state.risk.killed:
             self.flatten(sorted(self.state.book.positions))
@@ -159,8 +182,8 @@ class LiveDesk(BrokerDesk):
         What the venue is in doubt about is left alone until it is known. A position whose stop
         the venue won't have is alerted, once, and flattened.
         """
-        positions = self.state.book.positions
         self.record_all(self.venue.cancel(self._stray()))
+        positions = self.state.book.positions
         for _ in range(TRIES):
             for symbol in sorted({*self._bare(), *(o.symbol for o in self._too_large())}):
                 self.record_all(self.venue.amend(self._standing_legs(positions[symbol])))
@@ -211,10 +234,8 @@ class LiveDesk(BrokerDesk):
     def _too_large(self) -> list[Order]:
         """Targets that would close more than is held."""
         targets = (o for o in self.venue.working if o.leg is Leg.TARGET)
-        unsure = self._unsure()
-        return [
-            o for o in targets if 0 < abs(self._held(o.symbol)) < o.left and o.symbol not in unsure
-        ]
+        over = [o for o in targets if 0 < abs(self._held(o.symbol)) < o.left]
+        return [o for o in over if o.symbol not in self._unsure()]
 
     def _unsure(self) -> set[str]:
         """Symbols of which something is in doubt, or yet to be told."""

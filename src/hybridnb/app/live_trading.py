@@ -8,28 +8,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from pydantic import TypeAdapter
 
+from hybridnb.app.asking import answer_pending, asking_of
 from hybridnb.app.brokers import BrokerRequest, open_broker, section
 from hybridnb.app.context import Context, Request, open_day
 from hybridnb.app.deciding import decider
-from hybridnb.app.desk import Hints, Setup
+from hybridnb.app.desk import Setup
 from hybridnb.app.home import shipped
 from hybridnb.app.lab import Lab
 from hybridnb.app.live import trade_live
 from hybridnb.app.live_desk import Floor
 from hybridnb.app.live_prices import LivePrices
-from hybridnb.app.operators import at_opening, listener
-from hybridnb.app.panel import Day, Panel
+from hybridnb.app.operators import listener
+from hybridnb.app.panel import Day
 from hybridnb.app.paper_broker import PaperBroker, account_of
-from hybridnb.app.progress import Say
+from hybridnb.app.progress import Say, to_people
 from hybridnb.app.records import Recorder
-from hybridnb.app.review import find_verdict
+from hybridnb.app.replying import kept_in_demo
+from hybridnb.app.setting_up import Prepared, setup_of
+from hybridnb.app.standing import opened_by
 from hybridnb.app.state import State
 from hybridnb.app.trading import (
     Traded,
@@ -39,13 +42,11 @@ from hybridnb.app.trading import (
     read_traded,
     state_before,
 )
-from hybridnb.canonical import sha256
 from hybridnb.domain import Mode, Order
 from hybridnb.ledger.store import Ledger
 from hybridnb.market import calendar
 from hybridnb.policy import policy_values
 from hybridnb.ports import Broker
-from hybridnb.risk import opened
 
 PAPER = "paper"
 LISTEN = 1.0  # seconds between two times of listening
@@ -81,21 +82,9 @@ class Pace:
             yield
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """What `day` prepares for a session: predictions aligned, the hint, the model, its verdict."""
-
-    panel: Panel
-    hints: Hints
-    model_version: str
-    verdict_valid: bool
-
-
 def prepared(context: Context) -> Prepared:
     """Train if needed, predict, look for a valid verdict."""
-    lab = Lab(context)
-    valid = find_verdict(context, lab.model) is not None
-    return Prepared(lab.panel, lab.hints, lab.model.version, valid)
+    return Lab(context, to_people).prepared
 
 
 Prepare = Callable[[Context], Prepared]
@@ -113,6 +102,7 @@ class Seat:
     setup: Setup
     record: Recorder
     broker: Broker
+    ready: Prepared
     past: Sequence[Mapping[str, Any]]
 
 
@@ -156,6 +146,7 @@ def trade_broker(
             _run(seat, clock, seconds)
         finally:
             seat.broker.close()
+        answer_pending(asking_of(context, seat.book, ready=lambda: seat.ready), say)
         traded = Traded(seat.book, context.session, seat.record.rows, ledger.head("session"), True)
         return traded.summary() | {"book": seat.book, "broker": broker}
 
@@ -212,22 +203,17 @@ def take_seat(
         asked = BrokerRequest(section(folder_of(request), broker), day.instruments, known)
         found = open_broker(broker, asked, demo=policy.mode is Mode.DEMO)
         there, test = found.broker, found.test
-    mode = opened(state.risk, day.ordinal)[0].mode
-    setup = Setup(
-        book=book,
-        policy=policy,
-        experiment_id=sha256([policy.id, ready.model_version])[:16],
-        model_version=ready.model_version,
-        hints=ready.hints,
-        verdict_valid=ready.verdict_valid,
+    setup = setup_of(context, ready, book=book)
+    mode = kept_in_demo(opened_by(state.risk, day.ordinal, setup.actions), setup).mode
+    setup = replace(
+        setup,
         # A switch that was latched, or a quarantine, opens in DEMO: then an account of real
         # money keeps its brackets and decides nothing.
         entries=test or mode is not Mode.DEMO,
         decide=decider(len(day.symbols), context.home.kernels),
-        actions=at_opening(ledger, book, context.session),
     )
     record = _recorder(context, ledger, setup, day, rows=rows, broker=broker)
-    return Seat(context, ledger, book, day, state, setup, record, there, past)
+    return Seat(context, ledger, book, day, state, setup, record, there, ready, past)
 
 
 def _recorder(
@@ -243,7 +229,7 @@ def _recorder(
         ledger.ensure("session", new, book=setup.book, session=day.session)
 
     stamp = {
-        "policy_id": setup.policy.id,
+        "policy_id": setup.traded_policy.id,
         "experiment_id": setup.experiment_id,
         "model_version": setup.model_version,
     }
@@ -259,7 +245,8 @@ def _recorder(
         facts = inputs_of(context, day, setup) | {"broker": broker}
         through = day.session if day.bars else day.seen
         record.add("inputs", feed=context.market.feed, data_through=through, **facts)
-        record.add("policy", policy_id=setup.policy.id, values=policy_values(setup.policy))
+        traded = setup.traded_policy
+        record.add("policy", policy_id=traded.id, values=policy_values(traded))
     return record
 
 

@@ -16,6 +16,12 @@ def to_log(text: str) -> None:
     sys.stdout.flush()
 
 
+def to_people(text: str) -> None:
+    """Print to standard error: standard output is a command's result."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
 @contextmanager
 def timed(what: str, say: Say) -> Iterator[None]:
     """Say what was done and its duration, once it is done."""

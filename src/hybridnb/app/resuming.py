@@ -10,8 +10,10 @@ from pydantic import TypeAdapter
 
 from hybridnb.app.live_desk import LiveDesk
 from hybridnb.app.records import decision_rows
+from hybridnb.app.replying import kept_in_demo
 from hybridnb.app.state import Origin
-from hybridnb.domain import Fill, Leg, Order, OrderState
+from hybridnb.domain import Fill, Leg, Order, OrderState, TradingState
+from hybridnb.escalation.triggers import read_state
 from hybridnb.risk import Closed, marked, opened
 
 Rows = Sequence[Mapping[str, Any]]
@@ -41,6 +43,7 @@ def remember(desk: LiveDesk, past: Rows) -> None:
 def resume(desk: LiveDesk, rows: Rows) -> None:
     """Rebuild a desk from the rows of a session that was interrupted."""
     risk, _ = opened(desk.state.risk, desk.day.ordinal)
+    risk = kept_in_demo(risk, desk.setup)
     desk.state = replace(desk.state, risk=risk)
     decisions = {r["decision_id"]: r for r in decision_rows(rows)}
     for row in rows:
@@ -61,10 +64,19 @@ def resume(desk: LiveDesk, rows: Rows) -> None:
                 policy = desk.setup.policy.risk
                 risk, _ = marked(desk.state.risk, policy, row["day_pnl"], at=desk.day.session)
                 desk.state = replace(desk.state, risk=risk)
-            case "operator":
-                desk.stand(row)
-            case "foreign":
-                desk.reduce()
+            case "triggers":
+                watch = replace(desk.state.watch, triggers=read_state(row["state"]))
+                desk.state = replace(desk.state, watch=watch)
+            case "operator" | "foreign" | "halted":
+                _steered(desk, row)
+
+
+def _steered(desk: LiveDesk, row: Mapping[str, Any]) -> None:
+    """What an operator, strangers on the account, or a clock that went back made of trading."""
+    if row["kind"] == "operator":
+        desk.stand(row)
+    else:
+        desk.reduce(TradingState.HALTED if row["kind"] == "halted" else TradingState.REDUCING)
 
 
 def _body(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,15 +18,19 @@ from hybridnb.app.desk import Desk, Setup
 from hybridnb.app.inputs import account, inputs
 from hybridnb.app.panel import Day
 from hybridnb.app.records import ACTION_NAMES, Recorder, record_decisions
-from hybridnb.app.standing import stood, wanted
+from hybridnb.app.replying import in_force_row, kept_in_demo
+from hybridnb.app.standing import opened_by, stood, wanted
 from hybridnb.app.state import Origin, State
+from hybridnb.app.twice import decided_twice
 from hybridnb.book import equity
 from hybridnb.domain import Leg, Order, OrderState, Refusal, TradingState, refusal_names
 from hybridnb.execution.orders import from_decision
 from hybridnb.execution.paper import CLOSE, OPEN, RANGE
-from hybridnb.limits import limits
+from hybridnb.limits import Limits, limits
 from hybridnb.reasons import reasons
 from hybridnb.risk import opened, settled
+
+NO_RL_ALERT = "RL models unavailable—reduced position sizing"  # halved: sizing.no_rl_factor
 
 
 def step(state: State, day: Day, setup: Setup, record: Recorder) -> State:
@@ -58,7 +62,8 @@ def open_desk(desk: Desk) -> None:
     """Open the session: advance the control plane, record the opening."""
     state, day, setup, record = desk.state, desk.day, desk.setup, desk.record
     risk, alerts = opened(state.risk, day.ordinal)
-    desk.state = replace(state, risk=risk)
+    desk.state = replace(state, risk=kept_in_demo(risk, setup))
+    risk = kept_in_demo(opened_by(state.risk, day.ordinal, setup.actions), setup)
     desk.opening_equity = equity(state.book, day.last, day.last.get(setup.policy.sip.symbol))
     record.opening(
         desk.opening_equity,
@@ -68,7 +73,9 @@ def open_desk(desk: Desk) -> None:
         facts=day.facts,
         decided=setup.entries,
     )
-    for alert in alerts:
+    if setup.in_force is not None:
+        record.add("in_force", **in_force_row(setup.in_force))
+    for alert in alerts if risk.quarantined else ():
         record.alert(alert)
     for action in setup.actions:
         _obey(desk, action)
@@ -77,7 +84,8 @@ def open_desk(desk: Desk) -> None:
 def _obey(desk: Desk, action: Mapping[str, Any]) -> None:
     """Apply an operator's action; positions keep their legs, whatever is withdrawn."""
     desk.record.add("operator", **action)
-    desk.state = replace(desk.state, risk=stood(desk.state.risk, action))
+    risk = kept_in_demo(stood(desk.state.risk, action), desk.setup)
+    desk.state = replace(desk.state, risk=risk)
     if action["action"] == "cancel-all":
         withdraw(desk, wanted(action))
 
@@ -108,10 +116,13 @@ def decided(desk: Desk) -> list[Order]:
     day, setup = desk.day, desk.setup
     lim = limits(setup.policy, desk.state.risk.mode)
     rows = inputs(desk.state, day, setup, lim, equity_units=desk.opening_equity)
+    if unhinted(lim, rows):
+        desk.record.alert(NO_RL_ALERT)
     decisions = setup.decide(lim, account(day, setup, desk.opening_equity), rows, day.returns)
+    decisions = decided_twice(desk, rows, decisions)
     origins, orders = dict(desk.state.origins), []
     record_decisions(desk.record, day, lim, rows, decisions)
-    leaving, policy_id = desk.leaving(), setup.policy.id
+    leaving, policy_id = desk.leaving(), setup.traded_policy.id
     for i in _asking(desk, decisions):
         order = None if day.symbols[i] in leaving else _order(desk, day.symbols[i], decisions[i])
         if order is None:
@@ -122,6 +133,16 @@ def decided(desk: Desk) -> list[Order]:
             origins[order.symbol] = _origin(order, setup, policy_id, tags, decisions[i])
     desk.state = replace(desk.state, origins=origins)
     return orders
+
+
+def unhinted(lim: Limits, rows: NDArray[Any]) -> bool:
+    """Whether the size hint has no view of any name that a predictor has one of.
+
+    A policy that gives it no weight doesn't want one.
+    """
+    predicted = (rows["p_short"] == rows["p_short"]) | (rows["p_mid"] == rows["p_mid"])
+    silent = bool((rows["rl"] != rows["rl"]).all())
+    return silent and bool(predicted.any()) and lim.weight_rl > 0.0
 
 
 def _asking(desk: Desk, decisions: NDArray[Any]) -> NDArray[np.int64]:
@@ -196,6 +217,7 @@ def close_book(desk: Desk, value: int) -> State:
         working=tuple(desk.venue.working),
         origins={s: o for s, o in desk.state.origins.items() if s in held},
         peak=max(desk.state.peak, value),
+        watch=desk.state.watch,
     )
     desk.record.closing(
         equity=value,

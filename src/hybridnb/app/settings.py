@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
+from hybridnb.app.escalation_params import EscalationParams
 from hybridnb.canonical import plain, sha256
 from hybridnb.errors import Missing, ParamsError
 from hybridnb.learning.params import LearningParams
 from hybridnb.market.instruments import SymbolParams
 from hybridnb.policy import Params, Policy, policy_values, validated
+
+ESCALATION = "escalation.yml"
 
 
 class DayParams(Params):
@@ -23,6 +26,7 @@ class DayParams(Params):
     calendar: str = Field("", description="exchange calendar of the `folder` feed, empty: guessed")
     zone: str = Field("", description="time zone of times without one, empty: refused")
     currency: str = Field("", description="currency of the `folder` feed, empty: the calendar's")
+    facts: str = Field("", description="file of other facts, from this folder; empty: none")
     seed: int = Field(7, ge=0, le=2**31 - 1, description="of every random choice")
     profile: str = Field("quick", description="training profile in learning.yml")
     retrain_every: int = Field(5, ge=1, le=252, description="sessions a trained model serves")
@@ -51,6 +55,7 @@ class Settings:
     day: DayParams
     profiles: Profiles
     symbols: Symbols
+    escalation: EscalationParams = field(default_factory=EscalationParams)
 
     def learning(self, profile: str) -> LearningParams:
         """A training profile by name.
@@ -100,6 +105,7 @@ def settings(folder: Path) -> Settings:
         symbols=validated(
             Symbols, {"symbols": read_yaml(folder / "symbols.yml") or {}}, file="symbols.yml"
         ),
+        escalation=validated(EscalationParams, read_yaml(folder / ESCALATION), file=ESCALATION),
     )
 
 

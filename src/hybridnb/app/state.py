@@ -8,6 +8,7 @@ from typing import Any
 
 from hybridnb.book import Book
 from hybridnb.domain import SCALE, Order
+from hybridnb.escalation.triggers import TriggerState
 from hybridnb.policy import Policy
 from hybridnb.risk import RiskState
 
@@ -27,6 +28,14 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """What the triggers remember; `gross` are (ordinal, exposure in 1/10,000) of the closes."""
+
+    triggers: TriggerState = field(default_factory=TriggerState)
+    gross: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """Book, control plane, orders still working, and the origin of each open position."""
 
@@ -35,6 +44,7 @@ class State:
     working: tuple[Order, ...] = ()
     origins: Mapping[str, Origin] = field(default_factory=dict)
     peak: int = 0
+    watch: Watch = field(default_factory=Watch)
 
 
 def first_state(policy: Policy) -> State:

@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hybridnb.app.books import find_book
 from hybridnb.app.context import Context
-from hybridnb.app.desk import Hints, Setup
-from hybridnb.app.operators import at_opening
+from hybridnb.app.desk import Setup
 from hybridnb.app.panel import Day, Panel
 from hybridnb.app.records import Recorder, counts, orders_digest
 from hybridnb.app.session import step
+from hybridnb.app.setting_up import Prepared, setup_of
 from hybridnb.app.state import State, first_state, restored
-from hybridnb.canonical import sha256
 from hybridnb.domain import SCALE
 from hybridnb.errors import Refused
 from hybridnb.ledger.store import Ledger
@@ -82,9 +82,9 @@ def check_book(ledger: Ledger, context: Context, broker: str = "") -> str:
     book = find_book(ledger, context, broker)
     _refuse_earlier(ledger, context, book)
     rows = ledger.rows("session", kind="inputs", book=book, session=context.session)
-    now = context.settings.inputs(context.profile, context.seed)
+    now = {"facts": ""} | context.inputs
     for name, value in now.items() if rows else ():
-        if rows[0][name] != value:
+        if rows[0].get(name, "") != value:
             raise Refused(
                 f"session {context.session} of {book} was traded with another {name}",
                 remedy="Use another HYBRIDNB_HOME to trade it with other inputs.",
@@ -92,31 +92,7 @@ def check_book(ledger: Ledger, context: Context, broker: str = "") -> str:
     return book
 
 
-def find_book(ledger: Ledger, context: Context, broker: str = "") -> str:
-    """The book that this feed and data belong to: a known one, or a new one's name."""
-    market = context.market
-    last = {
-        row["book"]: row
-        for row in ledger.rows("session", kind="inputs")
-        if row["feed"] == market.feed and row.get("broker", "") == broker
-    }
-    for book, row in last.items():
-        # A session that was traded through a broker had no bars of its own yet.
-        upto = context.history["session"] <= pd.Timestamp(row.get("data_through", row["session"]))
-        if digest(context.history[upto]) == row["data_digest"]:
-            return str(book)
-    return "-".join([market.feed, market.digest[:8], *([broker] if broker else [])])
-
-
-def trade(
-    context: Context,
-    panel: Panel,
-    hints: Hints,
-    *,
-    model_version: str,
-    verdict_valid: bool,
-    ledger: Ledger,
-) -> Traded:
+def trade(context: Context, ready: Prepared, *, ledger: Ledger) -> Traded:
     """Trade the context's session, once: what is there already is compared, never repeated.
 
     Sessions the book has missed are stepped first with their brackets only: positions are
@@ -129,20 +105,11 @@ def trade(
     """
     with context.home.locked("session"):
         book = check_book(ledger, context)
-        policy = context.settings.policy
-        setup = Setup(
-            book=book,
-            policy=policy,
-            experiment_id=sha256([policy.id, model_version])[:16],
-            model_version=model_version,
-            hints=hints,
-            verdict_valid=verdict_valid,
-            actions=at_opening(ledger, book, context.session),
-        )
+        setup = setup_of(context, ready, book=book)
         state = state_before(ledger, context, book)
         written = 0
-        for i in _due(ledger, context, panel, book):
-            day = panel.day(i)
+        for i in _due(ledger, context, ready.panel, book):
+            day = ready.panel.day(i)
             state, rows, new, head = _one(context, day, state, setup, ledger)
             written += new
         return Traded(book, context.session, rows, head, written > 0)
@@ -153,9 +120,9 @@ def _one(
 ) -> tuple[State, Sequence[Mapping[str, Any]], int, str]:
     decided = day.session == context.session
     if not decided:
-        setup = replace(setup, entries=False, actions=())
+        setup = replace(setup, entries=False, actions=(), in_force=None)
     stamp = {
-        "policy_id": setup.policy.id,
+        "policy_id": setup.traded_policy.id,
         "experiment_id": setup.experiment_id,
         "model_version": setup.model_version,
     }
@@ -173,7 +140,8 @@ def _one(
         detail=detail_of(context, day) if decided else None,
     )
     record.add("inputs", feed=context.market.feed, **inputs_of(context, day, setup))
-    record.add("policy", policy_id=setup.policy.id, values=policy_values(setup.policy))
+    policy = setup.traded_policy
+    record.add("policy", policy_id=policy.id, values=policy_values(policy))
     state = step(state, day, setup, record)
     return state, record.rows, new, ledger.head("session")
 
@@ -185,7 +153,7 @@ def inputs_of(context: Context, day: Day, setup: Setup) -> dict[str, Any]:
         "data_digest": digest(upto),
         "feature_set": context.feature_set,
         "model_version": setup.model_version,
-        **context.settings.inputs(context.profile, context.seed),
+        **context.inputs,
     }
 
 

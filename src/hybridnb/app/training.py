@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -69,17 +69,28 @@ class Model:
         """One fitted predictor."""
         return load(self.meta["kinds"][name], self.files[name])
 
-    def raw(self, name: str, features: pd.DataFrame) -> Floats:
+    def raw(self, name: str, features: pd.DataFrame, *, without: Sequence[str] = ()) -> Floats:
         """Outputs of one predictor for every row of `features`, shape (rows,).
 
         Out of fold through `trained_to`, from the final model after it.
+
+        Parameters
+        ----------
+        without : sequence of str
+            Features that say nothing in the last session and after `trained_to`: each has its
+            median through `trained_to` in every session.
         """
         known = np.load(io.BytesIO(self.files[f"{name}_raw"]))
         seen = (features["session"] <= pd.Timestamp(self.trained_to)).to_numpy()
         out = np.full(len(features), np.nan)
         out[seen] = known
-        if not seen.all():
-            out[~seen] = np.asarray(self.predictor(name).predict(features))[~seen]
+        late = ~seen
+        if without:
+            late |= (features["session"] == features["session"].max()).to_numpy()
+            quiet = {f: features.loc[seen, f].median() for f in without}
+            features = features.assign(**quiet)
+        if late.any():
+            out[late] = np.asarray(self.predictor(name).predict(features))[late]
         return out
 
 
@@ -99,8 +110,7 @@ def trained_to(context: Context) -> pd.Timestamp:
             f" {', '.join(names[:10])}",
             remedy="List them as core in params/policy.yml, or give each a bucket in symbols.yml.",
         )
-    every = context.settings.day.retrain_every
-    before = np.flatnonzero(context.ordinals[:-1] % every == 0)
+    before = context.aligned
     if len(before) == 0 or len(context.sessions) < 300:
         raise Refused(
             f"{len(context.sessions)} sessions up to {context.session} are too few to train on",
@@ -221,8 +231,10 @@ def _until(frame: pd.DataFrame, to: pd.Timestamp) -> pd.DataFrame:
     return frame[frame["session"] <= to].reset_index(drop=True)
 
 
-def predictions(context: Context, model: Model) -> pd.DataFrame:
+def predictions(context: Context, model: Model, *, without: tuple[str, ...] = ()) -> pd.DataFrame:
     """What the blend and Kelly read, for every session of the context; computed once.
+
+    Features in `without` say nothing in the last session.
 
     Returns
     -------
@@ -231,12 +243,13 @@ def predictions(context: Context, model: Model) -> pd.DataFrame:
         rank among the predictor's own earlier outputs), win_long and win_short (calibrated
         probability of the target before the stop). NaN where the history is too short.
     """
-    key = sha256([model.version, context.market.digest, context.settings.policy.id])[:16]
+    made_of = [model.version, context.market.digest, context.settings.policy.id, *without]
+    key = sha256(made_of)[:16]
     path = context.home.folder("predictions") / f"{key}.parquet"
     if path.is_file():
         return pd.read_parquet(path)
     features = context.features[["symbol", "session", *FEATURES]]
-    raw = {name: model.raw(name, features) for name in NAMES}
+    raw = {name: model.raw(name, features, without=without) for name in NAMES}
     found = predicted(context, context.features, raw, bars=context.market.bars)
     fresh = path.with_suffix(f".{os.getpid()}")
     found.to_parquet(fresh, index=False)

@@ -72,6 +72,7 @@ def compose(
         changes=changes,
         proposals=tuple(asked.proposals),
         passed_over=tuple(asked.passed_over),
+        sources=tuple(each.source for each in known),
     )
 
 

@@ -83,6 +83,8 @@ class InForce:
         What would loosen: nothing of it is applied.
     passed_over : tuple of Change
         What was asked and has no effect, with the reason; `after` is what was asked.
+    sources : tuple of str
+        The replies that hold, oldest first.
     """
 
     policy: Policy
@@ -93,6 +95,12 @@ class InForce:
     changes: tuple[Change, ...]
     proposals: tuple[Change, ...]
     passed_over: tuple[Change, ...]
+    sources: tuple[str, ...] = ()
+
+    @property
+    def bears(self) -> bool:
+        """Whether any change bears on decisions, not on a later training or the mode alone."""
+        return any(c.key != STAY_DEMO and not c.key.startswith(TRAINING) for c in self.changes)
 
 
 def standing(source: str, call: Call, reply: Reply, *, session: int) -> Standing:
