@@ -21,7 +21,9 @@ from hybridnb.risk import (
     Closed,
     Lock,
     RiskState,
+    cleared,
     marked,
+    moved,
     opened,
     settled,
 )
@@ -248,6 +250,81 @@ def test_a_lock_says_why_and_names_who_it_holds() -> None:
     assert state.locked("A") == Lock("cooldown", "A", 100, "x")
     assert state.locked("B") is None
     assert opened(state, 101)[0].locks == ()
+
+
+def test_a_cleared_quarantine_ends_at_once_in_demo_and_its_kills_dont_count_again() -> None:
+    state, _ = killed_at(LIVE, 101, 102, 103)
+    state, _ = opened(state, 105)
+    after = cleared(state, 110)
+    assert (after.quarantined, after.mode, after.quarantine_until) == (False, Mode.DEMO, 104)
+    assert opened(after, 106) == (replace(after, ordinal=106), ())
+    twice, alerts = killed_at(after, 105, 106)
+    assert alerts == (KILL_ALERT,)
+    assert killed_at(twice, 107)[1] == (KILL_ALERT, QUARANTINE_ALERT)
+
+
+def test_only_the_quarantine_that_is_meant_is_cleared_and_none_with_the_switch_latched() -> None:
+    latched, _ = killed_at(LIVE, 101, 102, 103)
+    assert cleared(latched, 110) == latched
+    state, _ = opened(latched, 104)
+    assert cleared(state, 109) == state
+    over, _ = opened(state, 111)
+    assert cleared(over, 110) == over
+
+
+@pytest.mark.parametrize("mode", [Mode.LIVE_MICRO, Mode.LIVE_LIMITED, Mode.LIVE])
+def test_a_live_mode_is_had_neither_latched_nor_in_quarantine(mode: Mode) -> None:
+    latched, _ = killed_at(LIVE, 101)
+    assert moved(latched, mode) == latched
+    demo, _ = opened(latched, 102)
+    assert moved(demo, mode) == replace(demo, mode=mode)
+    state, _ = opened(killed_at(LIVE, 101, 102, 103)[0], 104)
+    assert moved(state, mode) == state
+    assert moved(cleared(state, 110), mode).mode is mode
+
+
+def test_demo_may_always_be_had() -> None:
+    latched, _ = killed_at(LIVE, 101)
+    assert moved(latched, Mode.DEMO) == replace(latched, mode=Mode.DEMO)
+    assert moved(LIVE, Mode.DEMO).mode is Mode.DEMO
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("open"), st.integers(0, 3)),
+        st.tuples(st.just("mark"), st.sampled_from([-0.03, 0.0, None])),
+        st.tuples(st.just("clear"), st.integers(-1, 1)),
+        st.tuples(st.just("move"), st.sampled_from(list(Mode))),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS)
+def test_whatever_is_asked_the_latch_holds_its_session_and_a_quarantine_is_demo(
+    steps: list[tuple[str, object]],
+) -> None:
+    state = RiskState(mode=Mode.LIVE, ordinal=1)
+    for what, value in steps:
+        before = state
+        match what, value:
+            case "open", int(further):
+                state, _ = opened(state, state.ordinal + further)
+            case "mark", pnl:
+                state, _ = marked(state, RISK, pnl, at="t")  # type: ignore[arg-type]
+            case "clear", int(off):
+                state = cleared(state, state.quarantine_until + off)
+                assert state == before or (off == 0 and before.quarantined and not before.killed)
+            case "move", Mode() as mode:
+                state = moved(state, mode)
+                assert state.mode is mode or (before.killed or before.quarantined)
+        if before.killed and state.ordinal == before.ordinal:
+            assert state.killed and state.state is TradingState.HALTED
+            assert state.mode in (before.mode, Mode.DEMO)
+        if state.quarantined and not state.killed:
+            assert state.mode is Mode.DEMO
+        assert state.kills[: len(before.kills)] == before.kills
+        state = TypeAdapter(RiskState).validate_python(plain(state))
 
 
 MARKS = st.lists(

@@ -99,6 +99,27 @@ def opened(state: RiskState, ordinal: int) -> tuple[RiskState, tuple[str, ...]]:
     return after, alerts
 
 
+def moved(state: RiskState, mode: Mode) -> RiskState:
+    """The state in the mode that an operator asks for, between a session's opening and its orders.
+
+    DEMO may always be had; a live mode neither with the switch latched nor in a quarantine.
+    """
+    if mode.live and (state.killed or state.quarantined):
+        return state
+    return replace(state, mode=mode)
+
+
+def cleared(state: RiskState, until: int) -> RiskState:
+    """The state without the quarantine that would have lasted through this session.
+
+    The mode stays DEMO, kills so far don't count again. Another quarantine stays, and so does
+    one whose kill is still latched: it is cleared at an opening.
+    """
+    if state.killed or not state.quarantined or state.quarantine_until != until:
+        return state
+    return replace(state, quarantine_until=state.ordinal - 1)
+
+
 def marked(
     state: RiskState, risk: Risk, day_pnl: float | None, *, at: str
 ) -> tuple[RiskState, tuple[str, ...]]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import click
 
 from hybridnb import __version__
-from hybridnb.app.cli_desk import COMMANDS
+from hybridnb.app import cli_desk, cli_escalation
 from hybridnb.app.cli_options import Command, day_options, reported, request_of, say
 
 EXIT_CODES = {
@@ -32,12 +32,13 @@ def cli() -> None:
 
 @cli.command()
 @day_options
+@click.option("--ask-frontier", is_flag=True, help="Spend today's quota on an earlier session.")
 @reported
-def day(**given: Any) -> Any:
+def day(ask_frontier: bool, **given: Any) -> Any:
     """Run the main job: check data, train if needed, review gates, trade, report."""
     from hybridnb.app.day import run_day
 
-    done = run_day(request_of(**given), say=say)
+    done = run_day(request_of(**given), say=say, spend=ask_frontier)
     return done, f"{done['session']}: open {done['reports'][0]}"
 
 
@@ -179,7 +180,7 @@ def doctor() -> Any:
     return examine()
 
 
-for _command in COMMANDS:
+for _command in (*cli_desk.COMMANDS, *cli_escalation.COMMANDS):
     cli.add_command(_command)
 
 

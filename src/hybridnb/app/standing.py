@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from hybridnb.domain import TradingState
-from hybridnb.risk import ALL, RiskState
+from hybridnb.domain import Mode, TradingState
+from hybridnb.risk import ALL, RiskState, cleared, moved, opened
 
 STATES = {
     "halt": TradingState.HALTED,
@@ -15,6 +15,8 @@ STATES = {
     "resume": TradingState.ACTIVE,
     "cancel-all": TradingState.HALTED,
 }
+# The mode and the quarantine change at an opening only: never in a session that has begun.
+AT_OPENINGS = ("demo", "mode", "keep-mode", "clear-quarantine")
 Action = Mapping[str, Any]
 
 
@@ -40,4 +42,30 @@ def stood(risk: RiskState, action: Action) -> RiskState:
         name, symbol = action["lock"], wanted(action)
         kept = [k for k in risk.locks if k.name != name or symbol not in ("", ALL, k.symbol)]
         return replace(risk, locks=tuple(kept))
+    return _shifted(risk, action) if what in AT_OPENINGS else risk
+
+
+def _shifted(risk: RiskState, action: Action) -> RiskState:
+    """The control plane after an action on its mode or its quarantine.
+
+    Each holds for what its operator knew of: a kill that came later takes it back.
+    """
+    last = risk.kills[-1] if risk.kills else 0
+    match action["action"]:
+        case "demo":
+            return moved(risk, Mode.DEMO)
+        case "mode" if last < action["ordinal"]:
+            return moved(risk, Mode(action["mode"]))
+        case "keep-mode" if last == action["kill"]:
+            return moved(risk, Mode(action["mode"]))
+        case "clear-quarantine" if last <= action["kill"]:
+            return cleared(risk, action["until"])
+    return risk
+
+
+def opened_by(risk: RiskState, ordinal: int, actions: Iterable[Action]) -> RiskState:
+    """The control plane that a session opens with, after the operators' actions at its opening."""
+    risk, _ = opened(risk, ordinal)
+    for action in actions:
+        risk = stood(risk, action)
     return risk

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import asdict
 from typing import Any
 
+from hybridnb.app.alerts import alerts, alerts_text
+from hybridnb.app.escalation_state import escalation_lines, read_escalation
 from hybridnb.app.home import home, shipped
 from hybridnb.app.ledgers import open_ledger
 from hybridnb.app.operators import pending
@@ -13,10 +16,17 @@ from hybridnb.app.settings import settings
 from hybridnb.domain import SCALE, Mode
 from hybridnb.limits import BUCKETS, limits
 
+ALERTS = 10  # unacknowledged ones that are shown
+
 
 def read_status() -> dict[str, Any]:
-    """Mode, trading state, kill switch, quarantine and usage of limits of each book."""
-    ledger, policy = open_ledger(), settings(shipped("params")).policy
+    """Mode, trading state, kill switch, quarantine and usage of limits of each book.
+
+    With the newest unacknowledged alerts, and where escalation stands.
+    """
+    ledger, known = open_ledger(), settings(shipped("params"))
+    policy = known.policy
+    waiting = [alert for alert in alerts(ledger) if alert["acknowledged"] is None]
     last = {row["book"]: row for row in ledger.rows("session", kind="session_closed")}
     instruments = {
         (row["book"], row["symbol"]): row["bucket"]
@@ -41,6 +51,8 @@ def read_status() -> dict[str, Any]:
             {k: row.get(k) for k in ("session", "model_version", "status", "valid_until")}
             for row in ledger.rows("operations", kind="verdict")[-3:]
         ],
+        "alerts": {"unacknowledged": len(waiting), "newest": waiting[: -ALERTS - 1 : -1]},
+        "escalation": read_escalation(ledger, known, dt.datetime.now(dt.UTC)),
     }
 
 
@@ -60,6 +72,7 @@ def _book(row: Any, instruments: Any, policy: Any) -> dict[str, Any]:
         "kill_switch": "latched" if risk["killed"] else "ready",
         "killed_since": risk["killed_since"],
         "quarantine_until": risk["quarantine_until"] or None,
+        "quarantine_left": max(0, risk["quarantine_until"] - risk["ordinal"]),
         "equity": equity / SCALE,
         "day_pnl": row["day_pnl"],
         "drawdown": row["drawdown"],
@@ -73,6 +86,11 @@ def _book(row: Any, instruments: Any, policy: Any) -> dict[str, Any]:
     }
 
 
+def _quarantine(book: dict[str, Any]) -> str:
+    left = book["quarantine_left"]
+    return f", in quarantine for {left} more sessions" if left else ""
+
+
 def status_text(status: dict[str, Any]) -> str:
     """The read-model as lines for a terminal."""
     lines = [
@@ -84,7 +102,7 @@ def status_text(status: dict[str, Any]) -> str:
         lines += [
             "",
             f"{book['book']} after {book['session']}: {book['mode']}, {book['trading_state']},"
-            f" kill switch {book['kill_switch']}",
+            f" kill switch {book['kill_switch']}{_quarantine(book)}",
             f"  equity {book['equity']:,.2f}, day {book['day_pnl']:+.3%},"
             f" drawdown {book['drawdown']:.3%}, {book['positions']} positions",
             *(
@@ -103,4 +121,14 @@ def status_text(status: dict[str, Any]) -> str:
         ]
     for verdict in status["verdicts"]:
         lines.append(f"verdict of {verdict['session']}: {verdict['status']}")
-    return "\n".join(lines if status["books"] else [*lines, "no session was traded yet"])
+    if not status["books"]:
+        lines.append("no session was traded yet")
+    return "\n".join([*lines, "", *escalation_lines(status["escalation"]), *_alert_lines(status)])
+
+
+def _alert_lines(status: dict[str, Any]) -> list[str]:
+    waiting = status["alerts"]
+    if not waiting["unacknowledged"]:
+        return []
+    head = f"{waiting['unacknowledged']} alerts to acknowledge (`hybridnb ack ID --reason TEXT`)"
+    return ["", head, *(f"  {line}" for line in alerts_text(waiting["newest"][::-1]).split("\n"))]
