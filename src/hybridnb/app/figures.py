@@ -6,84 +6,28 @@ for notebook tests.
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from hybridnb.app.canvas import ACCENT, CALM, DOWN, GRID, INK, UP, Picture, drawing, picture
+from hybridnb.domain import SCALE
 
-INK, GRID = "#7a8594", "#7a859440"
-UP, DOWN, CALM, ACCENT = "#1f9d78", "#d2553f", "#8a94a3", "#3f7fd6"
-_STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "hybridnb",
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": GRID,
-    "axes.grid": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.6,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-    "figure.constrained_layout.use": True,
-}
+__all__ = [
+    "Picture",
+    "brackets",
+    "causes",
+    "curves",
+    "equity_curve",
+    "reliability",
+    "scores",
+    "usage",
+    "waterfall",
+]
 
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """An SVG with its alternative text, and the table it was drawn from."""
-
-    svg: str
-    alt: str
-    table: pd.DataFrame
-
-    def _repr_svg_(self) -> str:
-        return self.svg
-
-    def __repr__(self) -> str:
-        return f"{self.alt}\n{self.table.to_string(max_rows=20)}"
-
-
-@contextmanager
-def _drawing(width: float, height: float, rows: int = 1) -> Iterator[tuple[Figure, list[Axes]]]:
-    import matplotlib as mpl
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height))
-        FigureCanvasSVG(figure)
-        ratios = [2.2] + [1.0] * (rows - 1)
-        axes = figure.subplots(rows, 1, sharex=rows > 1, height_ratios=ratios, squeeze=False)
-        yield figure, list(axes[:, 0])
-
-
-def _picture(figure: Figure, alt: str, table: pd.DataFrame) -> Picture:
-    import matplotlib as mpl
-
-    buffer = io.StringIO()
-    with mpl.rc_context(_STYLE):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    label = alt.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-    return Picture(text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1), alt, table)
+WIDEST = 44  # characters of a cause's name
 
 
 def scores(decisions: pd.DataFrame, *, buy: float, sell: float, most: int = 24) -> Picture:
@@ -97,7 +41,7 @@ def scores(decisions: pd.DataFrame, *, buy: float, sell: float, most: int = 24) 
     known = decisions.dropna(subset=["score"])
     far = (known["score"] - 0.5).abs().sort_values(ascending=False, kind="stable").index[:most]
     shown = known.loc[far].iloc[::-1]
-    with _drawing(8.0, 1.0 + 0.3 * max(len(shown), 2)) as (figure, (axes,)):
+    with drawing(8.0, 1.0 + 0.3 * max(len(shown), 2)) as (figure, (axes,)):
         colours = shown["action"].map({"BUY": UP, "SELL": DOWN}).fillna(CALM)
         axes.barh(shown["symbol"], shown["score"] - 0.5, left=0.5, color=colours, height=0.62)
         for level, name in ((buy, "BUY"), (sell, "SELL")):
@@ -125,7 +69,7 @@ def scores(decisions: pd.DataFrame, *, buy: float, sell: float, most: int = 24) 
         axes.grid(axis="y", visible=False)
         table = shown[["symbol", "score", "action"]].iloc[::-1].reset_index(drop=True)
         alt = f"Scores of {len(known)} symbols; BUY from {buy:g}, SELL to {sell:g}"
-        return _picture(figure, alt, table)
+        return picture(figure, alt, table)
 
 
 def equity_curve(equity: pd.Series[float], *, title: str) -> Picture:
@@ -137,7 +81,7 @@ def equity_curve(equity: pd.Series[float], *, title: str) -> Picture:
         Account units, indexed by session.
     """
     drawdown = equity / equity.cummax() - 1.0
-    with _drawing(9.0, 4.2, rows=2) as (figure, (top, low)):
+    with drawing(9.0, 4.2, rows=2) as (figure, (top, low)):
         marker = "o" if len(equity) < 3 else None
         top.plot(equity.index, equity.to_numpy(), color=ACCENT, linewidth=1.4, marker=marker)
         top.set_ylabel("equity")
@@ -150,7 +94,7 @@ def equity_curve(equity: pd.Series[float], *, title: str) -> Picture:
             f"worst drawdown {worst:.2%}"
         )
         table = pd.DataFrame({"equity": equity, "drawdown": drawdown})
-        return _picture(figure, alt, table)
+        return picture(figure, alt, table)
 
 
 def reliability(bins: pd.DataFrame) -> Picture:
@@ -161,7 +105,7 @@ def reliability(bins: pd.DataFrame) -> Picture:
     bins : DataFrame
         Columns count, predicted, observed; empty bins left out.
     """
-    with _drawing(5.2, 4.4) as (figure, (axes,)):
+    with drawing(5.2, 4.4) as (figure, (axes,)):
         axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle="--")
         size = 20 + 180 * bins["count"] / max(float(bins["count"].max()), 1.0)
         axes.plot(bins["predicted"], bins["observed"], color=ACCENT, linewidth=1)
@@ -172,14 +116,14 @@ def reliability(bins: pd.DataFrame) -> Picture:
             xlim=(0, 1),
             ylim=(0, 1),
         )
-        return _picture(figure, f"Reliability in {len(bins)} bins", bins.reset_index(drop=True))
+        return picture(figure, f"Reliability in {len(bins)} bins", bins.reset_index(drop=True))
 
 
 def usage(used: Mapping[str, float], limit: Mapping[str, float]) -> Picture:
     """Bucket exposure against its limit, shares of equity; the warning line is at 80 %."""
     names = list(limit)
     share = [used.get(n, 0.0) / limit[n] if limit[n] else 0.0 for n in names]
-    with _drawing(8.0, 0.9 + 0.42 * len(names)) as (figure, (axes,)):
+    with drawing(8.0, 0.9 + 0.42 * len(names)) as (figure, (axes,)):
         y = np.arange(len(names))[::-1]
         axes.barh(y, [100.0] * len(names), color=GRID, height=0.5)
         colours = [DOWN if s > 0.8 else ACCENT for s in share]
@@ -193,7 +137,7 @@ def usage(used: Mapping[str, float], limit: Mapping[str, float]) -> Picture:
             {"used": [used.get(n, 0.0) for n in names], "limit": [limit[n] for n in names]},
             index=names,
         )
-        return _picture(figure, "Bucket usage against limits", table)
+        return picture(figure, "Bucket usage against limits", table)
 
 
 def brackets(bars: pd.DataFrame, levels: Sequence[tuple[str, float]], *, symbol: str) -> Picture:
@@ -206,7 +150,7 @@ def brackets(bars: pd.DataFrame, levels: Sequence[tuple[str, float]], *, symbol:
     levels : sequence of (name, price)
         Drawn as horizontal lines; a name with "stop" in it is drawn as a loss, "target" as a win.
     """
-    with _drawing(8.0, 3.4) as (figure, (axes,)):
+    with drawing(8.0, 3.4) as (figure, (axes,)):
         x = np.arange(len(bars))
         rose = (bars["close"] >= bars["open"]).to_numpy()
         colours = np.where(rose, UP, DOWN)
@@ -231,12 +175,12 @@ def brackets(bars: pd.DataFrame, levels: Sequence[tuple[str, float]], *, symbol:
         axes.set_title(symbol, loc="left")
         shown = ", ".join(f"{name} {price:,.2f}" for name, price in levels)
         alt = f"{symbol}: last {len(bars)} bars with {shown}"
-        return _picture(figure, alt, bars.tail(5).reset_index(drop=True))
+        return picture(figure, alt, bars.tail(5).reset_index(drop=True))
 
 
 def curves(lines: Mapping[str, Sequence[float]], *, x: str, y: str) -> Picture:
     """Several series over their step number, for instance losses by epoch."""
-    with _drawing(7.0, 3.2) as (figure, (axes,)):
+    with drawing(7.0, 3.2) as (figure, (axes,)):
         for (name, values), colour in zip(
             lines.items(), (ACCENT, UP, DOWN, CALM, "#8a63d2"), strict=False
         ):
@@ -247,13 +191,13 @@ def curves(lines: Mapping[str, Sequence[float]], *, x: str, y: str) -> Picture:
         if len(lines) > 1:
             axes.legend(frameon=False)
         table = pd.DataFrame({k: pd.Series(list(v)) for k, v in lines.items()})
-        return _picture(figure, f"{y} by {x}: {', '.join(lines)}", table)
+        return picture(figure, f"{y} by {x}: {', '.join(lines)}", table)
 
 
 def waterfall(terms: Sequence[tuple[str, float]], *, title: str) -> Picture:
     """How terms add up to a score: bars that start where the last one ended."""
     start = 0.0
-    with _drawing(8.0, 3.2) as (figure, (axes,)):
+    with drawing(8.0, 3.2) as (figure, (axes,)):
         for i, (name, value) in enumerate(terms):
             total = name.startswith("=")
             bottom, height = (0.0, value) if total else (start, value)
@@ -270,4 +214,67 @@ def waterfall(terms: Sequence[tuple[str, float]], *, title: str) -> Picture:
         axes.set_ylim(0, 1.05)
         axes.set_title(title, loc="left")
         table: Any = pd.DataFrame(terms, columns=["term", "value"])
-        return _picture(figure, f"{title}: how the terms make the score", table)
+        return picture(figure, f"{title}: how the terms make the score", table)
+
+
+def causes(found: Sequence[tuple[str, int, str]], *, currency: str, title: str) -> Picture:
+    """What made the day's profit or loss: bars that start where the last one ended.
+
+    Each bar has its name above it, its signed amount, and the ids of the facts that show it.
+
+    Parameters
+    ----------
+    found : sequence of (name, amount, evidence)
+        Amounts in 1/10,000, signed, in the order to draw; their sum is the last bar.
+    currency : str
+        Of the account.
+    """
+    total = sum(amount for _, amount, _ in found)
+    bars = [*found, ("= day P&L", total, "")]
+    with drawing(5.4, 0.75 + 0.5 * len(bars)) as (figure, (axes,)):
+        start, across = 0, axes.get_yaxis_transform()
+        for i, (name, amount, evidence) in enumerate(bars):
+            last = i == len(bars) - 1
+            begin = 0 if last else start
+            colour = ACCENT if last else UP if amount > 0 else DOWN if amount < 0 else CALM
+            axes.barh(i + 0.2, amount / SCALE, left=begin / SCALE, color=colour, height=0.4)
+            said: dict[str, Any] = {"transform": across, "va": "center", "parse_math": False}
+            said["in_layout"] = False  # a long name doesn't squeeze the bars
+            weight = "bold" if last else "normal"
+            shown = name.removeprefix("= ")[:WIDEST] + (f" [{evidence}]" if evidence else "")
+            axes.text(0.01, i - 0.2, shown, ha="left", weight=weight, **said)
+            axes.text(1.0, i - 0.2, _signed(amount), ha="right", weight="bold", **said)
+            start = begin + amount
+            if i < len(bars) - 2:  # a thread from where this one ended to where the next begins
+                axes.plot(
+                    [start / SCALE] * 2, [i + 0.4, i + 1.0], color=INK, linewidth=0.7, alpha=0.6
+                )
+        axes.axvline(0.0, color=INK, linewidth=1)
+        axes.set_ylim(len(bars) - 0.5, -0.5)
+        axes.set_yticks([])
+        low, high = axes.get_xlim()
+        axes.set_xlim(low, high + 0.2 * (high - low))  # where the amounts stand
+        axes.xaxis.set_major_formatter(lambda v, _: f"{v:,.0f}" if abs(v) >= 10 else f"{v:g}")
+        axes.xaxis.set_major_locator(_few())
+        axes.set_xlabel(f"running total, {currency}", parse_math=False)
+        axes.spines["left"].set_visible(False)
+        table = pd.DataFrame(
+            [(name, amount / SCALE, evidence) for name, amount, evidence in bars],
+            columns=["cause", "amount", "evidence"],
+        )
+        alt = (
+            f"{title}: {len(found)} causes, largest first, that sum to {_signed(total)} {currency}"
+        )
+        return picture(figure, alt, table)
+
+
+def _few() -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(5)
+
+
+def _signed(amount: int) -> str:
+    """Money with its sign; below one unit with all four places."""
+    places = 4 if 0 < abs(amount) < SCALE else 2
+    return f"{amount / SCALE:+,.{places}f}" if amount else "0.00"

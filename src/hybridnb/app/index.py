@@ -1,4 +1,4 @@
-"""The day's first page: what happened, in pictures first, then every table behind it."""
+"""The day's first page: what happened and why, in pictures, then every table behind it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from hybridnb.app import figures, views
+from hybridnb.app import figures, postmortem_page, views
 from hybridnb.app.html import page
 from hybridnb.app.runner import write_atomically
 from hybridnb.app.trading import Traded
@@ -69,8 +69,9 @@ def write_index(
     verdict = exports["gate_review"]["verdict"]
     parts = [
         _headline(traded, verdict, source),
+        postmortem_page.section(exports["post_mortem"]["post_mortem"]),
         _pictures(traded, exports, policy),
-        _section("Post-mortem", _sentences(exports["post_mortem"]["narrative"])),
+        postmortem_page.facts_section(exports["post_mortem"]["post_mortem"]),
         _section(
             "What the day would have looked like live",
             table(pd.DataFrame(exports["post_mortem"]["as_live"]), empty="No mode was tried."),

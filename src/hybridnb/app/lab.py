@@ -16,11 +16,13 @@ from hybridnb.app.desk import Hints, Setup
 from hybridnb.app.hinting import live_hints
 from hybridnb.app.history import predicted_panel
 from hybridnb.app.panel import Day, Panel
-from hybridnb.app.postmortem import Facts, facts_of, narrative
-from hybridnb.app.progress import timed, to_log
+from hybridnb.app.postmortem_page import Page, shown
+from hybridnb.app.postmortem_record import post_mortem
+from hybridnb.app.progress import Say, timed, to_log
 from hybridnb.app.review import Reviewed, find_verdict, review
 from hybridnb.app.runner import emit
 from hybridnb.app.sensitivity import sensitivity
+from hybridnb.app.setting_up import Prepared
 from hybridnb.app.state import State, first_state, restored
 from hybridnb.app.trading import Traded, trade
 from hybridnb.app.training import Model, train
@@ -33,8 +35,8 @@ from hybridnb.limits import BUCKETS, limits
 class Lab:
     """One day: its context, model, panel, review and session, each made when first asked for."""
 
-    def __init__(self, context: Context) -> None:
-        self.context = context
+    def __init__(self, context: Context, say: Say = to_log) -> None:
+        self.context, self.say = context, say
 
     # Data
 
@@ -66,7 +68,7 @@ class Lab:
     @cached_property
     def model(self) -> Model:
         """The model of the day, trained now if it wasn't."""
-        return train(self.context, to_log)
+        return train(self.context, self.say)
 
     def model_card(self) -> pd.Series[Any]:
         """What the model is."""
@@ -107,19 +109,30 @@ class Lab:
     @cached_property
     def panel(self) -> Panel:
         """Bars, features, facts and predictions, aligned by session and symbol."""
-        with timed("predict", to_log):
+        with timed("predict", self.say):
             return predicted_panel(self.context, self.model)
 
     @property
     def hints(self) -> Hints:
         return live_hints(self.model.hint, self.context)
 
+    @property
+    def prepared(self) -> Prepared:
+        """What a session is traded with."""
+        model, context = self.model, self.context
+
+        def without(features: tuple[str, ...]) -> Panel:
+            return predicted_panel(context, model, without=features)
+
+        verdict = find_verdict(context, model)
+        return Prepared(self.panel, self.hints, model.version, verdict, without)
+
     # Gates
 
     @cached_property
     def reviewed(self) -> Reviewed:
         """The seven gates, reviewed on the sessions that the model never saw."""
-        return review(self.context, self.panel, self.model, self.hints, say=to_log)
+        return review(self.context, self.panel, self.model, self.hints, say=self.say)
 
     def gate_table(self) -> pd.DataFrame:
         """Every figure beside its threshold."""
@@ -137,15 +150,8 @@ class Lab:
     @cached_property
     def traded(self) -> Traded:
         """The session, traded on paper now if the ledger doesn't hold it."""
-        with timed("trade the session", to_log):
-            return trade(
-                self.context,
-                self.panel,
-                self.hints,
-                model_version=self.model.version,
-                verdict_valid=find_verdict(self.context, self.model) is not None,
-                ledger=self.context.ledger(),
-            )
+        with timed("trade the session", self.say):
+            return trade(self.context, self.prepared, ledger=self.context.ledger())
 
     def scores(self) -> figures.Picture:
         """Scores against the thresholds."""
@@ -200,22 +206,16 @@ class Lab:
     # After it
 
     @cached_property
-    def facts(self) -> Facts:
-        """The session's figures, from the ledger."""
-        return facts_of(self.traded.rows, self._before())
+    def post_mortem(self) -> Page:
+        """What happened and why: written once for every session, and recorded."""
+        with timed("write the post-mortem", self.say):
+            made = post_mortem(self.context, self.traded, self._before())
+        return Page(shown(made, self.traded.rows))
 
     def _before(self) -> Any:
         rows = self.context.ledger().rows("session", kind="session_closed", book=self.traded.book)
         earlier = [row for row in rows if row["session"] < self.traded.session]
         return earlier[-1] if earlier else None
-
-    def narrative(self) -> list[str]:
-        """The post-mortem in sentences."""
-        return narrative(self.facts)
-
-    def by_symbol(self) -> pd.Series[float]:
-        """P&L of the session by symbol, account units."""
-        return pd.Series(self.facts.by_symbol, name="P&L", dtype=float).round(2)
 
     def strongest(self) -> figures.Picture | str:
         """How the terms made the score that lies furthest from 0.5."""
@@ -263,7 +263,7 @@ class Lab:
                 return shown | {"sensitivity": again}
             case "post_mortem":
                 modes = self.as_live().to_dict("records")
-                return {"narrative": self.narrative(), "as_live": modes}
+                return {"post_mortem": self.post_mortem.values, "as_live": modes}
         raise ValueError(f"nothing is exported of {what!r}")
 
 
