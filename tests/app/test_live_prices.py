@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib.util
 import sys
 import time
@@ -12,15 +13,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("ib_async", reason="the optional package ib_async isn't installed")
 
 from hybridnb.app.live import trade_live
 from hybridnb.app.live_desk import Floor
-from hybridnb.app.live_prices import LivePrices
+from hybridnb.app.live_prices import BACK, SILENCE, STALLED, LivePrices, Vigil
 from hybridnb.app.records import Recorder
 from hybridnb.app.state import State, first_state
 from hybridnb.domain import TradingState
+from hybridnb.errors import BrokerDown
 from hybridnb.policy import Policy, validated
 from hybridnb.testing import ibkr_server
 from hybridnb.testing.exchange import Exchange
@@ -45,6 +49,7 @@ class Floors:
     def __init__(self, gateway: Gateway, port: int) -> None:
         self.gateway, self.port = gateway, port
         self.rows: list[Row] = []
+        self.ahead = 0.0  # seconds that the session's clock is ahead of this machine's
 
     def session(self, **script: list[Callable[[], None]]) -> State:
         panel = driver.market("ibkr")
@@ -67,11 +72,28 @@ class Floors:
 
         broker = driver.connect("ibkr", str(self.port), panel.instruments)
         prices = LivePrices(broker, record)
-        floor = Floor(broker=broker, pace=pace, clock=time.time, prices=prices)
+        floor = Floor(broker=broker, pace=pace, clock=self.clock, prices=prices)
         try:
             return trade_live(first_state(policy), day, setup, record, floor=floor)
         finally:
             broker.close()
+
+    def clock(self) -> float:
+        return time.time() + self.ahead
+
+    def passes(self, seconds: float) -> Callable[[], None]:
+        def act() -> None:
+            self.ahead += seconds
+
+        return act
+
+    def texts(self) -> list[str]:
+        return [row["text"] for row in self.of("alert")]
+
+    def legs(self) -> dict[str, int]:
+        """Orders that work at the gateway, by leg."""
+        mine = [o.client_id.split("-")[3] for o in self.gateway.exchange.working]
+        return {leg: mine.count(leg) for leg in sorted(set(mine))}
 
     def of(self, kind: str) -> list[Row]:
         return [row for row in self.rows if row["kind"] == kind]
@@ -125,3 +147,116 @@ def test_without_market_data_it_goes_on_and_says_so_once(floors: Floors) -> None
     told = [row["text"] for row in floors.of("alert") if "no market data" in row["text"]]
     assert len(told) == 1
     assert all(symbol in told[0] for symbol in NAMES) and "354" in told[0]
+
+
+def test_an_interrupted_feed_withdraws_entries_keeps_stops_and_says_when_it_is_back(
+    floors: Floors,
+) -> None:
+    seen: list[dict[str, int]] = []
+    first, *rest = NAMES
+
+    def buys_one() -> None:
+        for name in NAMES:
+            floors.gateway.quote(name, last=PRICE)
+        floors.gateway.trade(first, PRICE, 10_000)
+
+    def look() -> None:
+        seen.append(floors.legs())
+
+    def back() -> None:
+        floors.gateway.quote(first, last=PRICE + 100)
+
+    silence, trades = floors.passes(SILENCE + 1.0), floors.everywhere(PRICE)
+    script = [quiet, look, silence, quiet, look, back, quiet, trades, look]
+    after = floors.session(open=[buys_one], range=script)
+    held = {"stop": 1, "target": 1}
+    assert seen == [{"entry": len(rest), **held}, held, held]
+    assert floors.texts() == [STALLED, BACK]
+    assert set(after.book.positions) == {first} == set(floors.gateway.exchange.holdings)
+    assert after.risk.state is TradingState.ACTIVE
+    withdrawn = [o for o in floors.of("order") if o["leg"] == "entry" and o["state"] == "cancelled"]
+    assert {o["symbol"] for o in withdrawn} == set(rest)
+
+
+def test_a_feed_that_repeats_its_prices_is_alive(floors: Floors) -> None:
+    def again() -> None:
+        floors.ahead += SILENCE / 2
+        for name in NAMES:
+            floors.gateway.quote(name, last=PRICE)
+
+    after = floors.session(open=[floors.everywhere(PRICE)], range=[again] * 6)
+    assert floors.texts() == [] and set(after.book.positions) == set(NAMES)
+
+
+def test_a_feed_that_another_login_takes_away_is_interrupted_at_once(floors: Floors) -> None:
+    def priced() -> None:
+        for name in NAMES:
+            floors.gateway.quote(name, last=PRICE)
+
+    taken = [quiet, lambda: floors.gateway.permit("competing"), quiet, quiet]
+    floors.session(open=[priced], range=taken)
+    texts = floors.texts()
+    assert STALLED in texts and BACK not in texts
+    assert {o["symbol"] for o in floors.of("order") if o["state"] == "cancelled"} == set(NAMES)
+
+
+def test_the_switch_goes_on_with_the_feed(floors: Floors) -> None:
+    silence = floors.passes(SILENCE + 1.0)
+    fallen = [silence, quiet, floors.falling, quiet, quiet, floors.everywhere(FALLEN)]
+    after = floors.session(open=[floors.everywhere(PRICE)], range=fallen)
+    assert floors.texts()[:2] == [STALLED, BACK]
+    assert after.risk.killed and after.book.positions == {}
+
+
+class Hung:
+    """A broker whose feed has a connection of its own, which breaks."""
+
+    def __init__(self) -> None:
+        self.down = False
+
+    def prices(self) -> dict[str, int]:
+        if self.down:
+            raise BrokerDown("no connection")
+        return {"A": 1}
+
+
+def test_a_feed_whose_connection_is_gone_is_interrupted_at_once() -> None:
+    broker: Any = Hung()
+    prices = LivePrices(broker, Recorder(book="b", session="s", stamp={}))
+    vigil = Vigil(prices, None, 99.0)
+    assert vigil.look(prices(), 100.0) == ()
+    broker.down = True
+    assert (vigil.look(prices(), 101.0), prices()) == ((STALLED,), {})
+    assert vigil.look(prices(), 102.0) == () and vigil.interrupted
+    broker.down = False
+    assert vigil.look(prices(), 103.0) == (BACK,) and not vigil.interrupted
+    assert vigil.look(prices(), 103.0 + SILENCE + 1.0) == (STALLED,), "the same price is no news"
+
+
+def test_a_feed_may_be_silent_while_the_exchange_is_closed_or_nothing_is_followed() -> None:
+    opens = dt.datetime.fromtimestamp(1_000.0, dt.UTC)
+    hours = (opens, opens + dt.timedelta(seconds=1_000))
+    prices: dict[str, int] = {"A": 1}
+    vigil = Vigil(lambda: prices, hours, 1.0)
+    for at in (1.0, 900.0, 1_000.0 + SILENCE - 101.0):
+        assert vigil.look(prices, at) == ()
+    assert vigil.look(prices, 1_000.0 + SILENCE + 1.0) == (STALLED,)
+    assert vigil.look({"A": 2}, 1_200.0) == (BACK,)
+    assert vigil.look({}, 1_800.0) == (), "nothing is followed"
+    assert vigil.look({"A": 2}, 1_801.0) == ()
+    assert vigil.look({"A": 2}, 2_500.0) == (), "the exchange is closed"
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 90.0), st.integers(0, 3)), max_size=60))
+def test_interrupted_is_exactly_no_news_for_too_long(steps: list[tuple[float, int]]) -> None:
+    vigil, at, since, news = Vigil(dict, None, 1.0), 1.0, 1.0, None
+    for seconds, price in steps:
+        at += seconds
+        prices = {"A": price} if price else {}
+        fresh = bool(price) and price != news
+        if fresh:
+            since, news = at, price
+        elif not price and not vigil.interrupted:
+            since = at
+        vigil.look(prices, at)
+        assert vigil.interrupted is (at - since > SILENCE)

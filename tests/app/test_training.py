@@ -14,6 +14,7 @@ from hybridnb.app.home import Home
 from hybridnb.app.lab import Lab
 from hybridnb.app.training import model_key, predictions, train, trained_to
 from hybridnb.errors import Refused
+from hybridnb.market.features import FEATURES
 
 
 def silent(text: str) -> None:
@@ -89,6 +90,67 @@ def test_predictions_are_kept_exactly(friday: Context) -> None:
     known = shares[np.isfinite(shares)]
     assert len(known) > 1000
     assert ((known >= 0.0) & (known <= 1.0)).all()
+
+
+def test_features_switched_off_change_late_predictions_only_and_are_not_looked_at(
+    friday: Context,
+) -> None:
+    model = train(friday, silent)
+    off = FEATURES  # the smoke profile's trees look at few of them
+    whole, without = predictions(friday, model), predictions(friday, model, without=off)
+    early = (whole["session"] <= pd.Timestamp(model.trained_to)).to_numpy()
+    pd.testing.assert_frame_equal(whole[early], without[early])
+    last = (whole["session"] == whole["session"].max()).to_numpy()
+    assert (whole.loc[last, "mid_raw"] != without.loc[last, "mid_raw"]).any()
+    # Whatever the features say there, the predictions without them are the same.
+    lied = friday.features.assign(**{name: friday.features[name] for name in off})
+    late = (lied["session"] > pd.Timestamp(model.trained_to)).to_numpy()
+    lied.loc[late, list(off)] = 0.9
+    told = [model.raw("mid", each, without=off)[last] for each in (friday.features, lied)]
+    assert np.array_equal(*told, equal_nan=True)
+
+
+def taught(context: Context, **asked: object) -> Context:
+    """The day again, after a reward engineer's reply to the session that its training ends with."""
+    to = trained_to(context)
+    at = context.sessions.get_indexer_for(pd.DatetimeIndex([to]))[0]
+    ordinal = int(context.ordinals[at])
+    book = f"sample-{context.market.digest[:8]}"
+    reply = {
+        "reward_coefficients": {"returns": 0.5, "turnover": 0.2, "drawdown": 0.3},
+        "turnover_penalties": {"penalty_rate": 0.02},
+        "disabled_features": [],
+    }
+    row = {
+        "kind": "reply",
+        "id": f"{len(asked)}{asked!r}",
+        "book": book,
+        "call": "REWARD_ENGINEER",
+        "reply": reply,
+        "taken": True,
+        "toggles_frozen": False,
+        "from_session": ordinal + 1,
+        "expires": ordinal + 6,
+    }
+    context.ledger().append("operations", [row | asked])
+    return opened(context.home, context.session)
+
+
+def test_an_engineer_s_coefficients_bear_on_the_next_training_and_on_nothing_else(
+    friday: Context, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    fresh = opened(Home(tmp_path_factory.mktemp("taught")), friday.session)
+    assert fresh.learning == friday.learning
+    to = trained_to(fresh)
+    refused = taught(fresh, taken=False)
+    later = taught(fresh, from_session=int(fresh.ordinals[-1]) + 1, expires=10**6)
+    assert refused.learning == later.learning == fresh.learning
+    found = taught(fresh)
+    ppo = found.learning.ppo
+    assert (ppo.returns, ppo.turnover, ppo.drawdown) == (0.5, 0.2, 0.3)
+    assert ppo.penalty_rate == 0.02
+    assert model_key(found, to) != model_key(fresh, to)
+    assert found.inputs == fresh.inputs
 
 
 def test_the_backtest_shares_no_session_with_the_hint_s_training(friday: Context) -> None:

@@ -32,7 +32,6 @@ from hybridnb.app.frontier import (
     record_local,
     silent,
 )
-from hybridnb.app.panel import PREDICTIONS
 from hybridnb.app.progress import Say, to_people
 from hybridnb.app.reasoners import open_reasoner
 from hybridnb.app.replying import REPLY, standing_replies, stands
@@ -275,10 +274,6 @@ def _audited(asking: Asking, row: Mapping[str, Any], ready: Prepared, say: Say) 
     if not made.bears:
         return {"sandbox": None, "refused": ""}
     say(f"sandbox: {context.settings.escalation.sandbox_sessions} sessions under the reply")
-    toggled = None
-    if made.disabled:
-        again = ready.without(made.disabled)
-        toggled = {name: again.columns[name] for name in PREDICTIONS}
     found = audit(
         ready.panel,
         policy,
@@ -289,7 +284,6 @@ def _audited(asking: Asking, row: Mapping[str, Any], ready: Prepared, say: Say) 
         sessions=context.settings.escalation.sandbox_sessions,
         to=context.session,
         params=context.settings.escalation.triggers,
-        toggled=toggled,
     )
     refused = "; ".join(found.breaches)
     return {"sandbox": found.values(), "taken": found.ok, "refused": refused}

@@ -13,6 +13,7 @@ from typing import Any
 
 from hybridnb.app.asking import answer_pending, asking_of
 from hybridnb.app.context import Context, Request, open_day
+from hybridnb.app.enriching import enrich_session
 from hybridnb.app.home import reports_folder, shipped
 from hybridnb.app.index import write_index
 from hybridnb.app.jobs import heartbeat, raise_for, recorded
@@ -82,7 +83,10 @@ def _run(context: Context, say: Say, spend: bool) -> dict[str, Any]:
         say(f"[{n}/{len(JOBS)}] {title}{again}")
         results[name] = result
         if name == "live_session":
-            answer_pending(asking_of(context, book, spend=spend), say)
+            asking = asking_of(context, book, spend=spend)
+            answer_pending(asking, say)
+            rows = ledger.rows("session", book=book, session=context.session)
+            enrich_session(asking, rows, say)
     traded = read_traded(ledger, book, context.session)
     if traded is None:
         raise Refused(

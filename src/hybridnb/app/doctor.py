@@ -11,14 +11,24 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hybridnb.app.escalation_params import FrontierParams, LocalParams
 from hybridnb.app.home import VARIABLE, home, shipped
-from hybridnb.app.ledgers import verify_ledger
+from hybridnb.app.ledgers import open_ledger, verify_ledger
+from hybridnb.app.reasoners import KEY, open_reasoner
 from hybridnb.app.settings import settings
 from hybridnb.errors import CheckFailed, HybridnbError
+from hybridnb.escalation.ollama_check import (
+    GIGABYTE,
+    LEAST_RAM,
+    LEAST_VRAM,
+    Memory,
+    Readiness,
+    free_memory,
+)
 
 LEAST_DISK = 1 << 30  # bytes: models, ledger and reports of some months
+AHEAD = dt.timedelta(minutes=1)  # that a ledger's last entry may be ahead of the clock
 AHEAD_DAYS = 30  # the schedule must know the exchange's next weeks
-OLLAMA = "http://127.0.0.1:11434"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +50,8 @@ def examine() -> tuple[dict[str, Any], str]:
     CheckFailed
         When a required check fails; the object with every check travels with it.
     """
-    found = [check() for check in (_python, _home, _disk, _params, _ledger, _calendar)]
-    found += [_openai(), _ollama()]
+    found = [check() for check in (_python, _home, _disk, _params, _ledger, _clock, _calendar)]
+    found += _reasoners()
     failed = [f.check for f in found if f.required and not f.ok]
     done = {"ok": not failed, "checks": [asdict(f) for f in found]}
     text = "\n".join(_line(f) for f in found)
@@ -99,6 +109,26 @@ def _ledger() -> Finding:
     return _tried("ledger", ask)
 
 
+def _clock() -> Finding:
+    """A clock behind what the ledger was told before has gone back."""
+
+    def ask() -> str:
+        ledger, now = open_ledger(), dt.datetime.now(dt.UTC)
+        told = [str(row["at"]) for row in ledger.rows("operations") if row.get("at")]
+        told += [beat.at for beat in ledger.beats()[-1:]]
+        times = [dt.datetime.fromisoformat(at) for at in told]
+        last = max((at if at.tzinfo else at.replace(tzinfo=dt.UTC) for at in times), default=now)
+        if last > now + AHEAD:
+            raise CheckFailed(
+                f"it is {now:%Y-%m-%d %H:%M} UTC here; the ledger was written at"
+                f" {last:%Y-%m-%d %H:%M}",
+                remedy="Set the clock by a time server before anything is traded.",
+            )
+        return f"{now:%Y-%m-%d %H:%M} UTC, not before the ledger's last entry"
+
+    return _tried("clock", ask)
+
+
 def _calendar() -> Finding:
     from hybridnb.market.calendar import known_until
 
@@ -117,23 +147,75 @@ def _calendar() -> Finding:
     return _tried("calendar", ask)
 
 
-def _openai() -> Finding:
-    there = bool(os.environ.get("OPENAI_API_KEY"))
-    detail = "OPENAI_API_KEY is set" if there else "OPENAI_API_KEY isn't set: no escalation"
-    remedy = "Set it to ask a frontier model on escalation; trading doesn't need it."
-    return Finding("openai key", there, detail, remedy, required=False)
-
-
-def _ollama() -> Finding:
-    import httpx
-
-    address = os.environ.get("OLLAMA_HOST", OLLAMA)
-    address = address if "://" in address else f"http://{address}"
-    remedy = "Start `ollama serve` for prose post-mortems; trading doesn't need it."
+def _reasoners() -> list[Finding]:
+    """The reasoners that the parameters name; parameters that can't be read are told elsewhere."""
     try:
-        answer = httpx.get(f"{address}/api/version", timeout=2.0)
-        answer.raise_for_status()
-        return Finding("ollama", True, f"answers at {address}", required=False)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        detail = f"no answer at {address} ({type(error).__name__})"
-        return Finding("ollama", False, detail, remedy, required=False)
+        asked = settings(shipped("params")).escalation
+    except HybridnbError:
+        return []
+    return [frontier_finding(asked.frontier), *local_findings(asked.local, free_memory())]
+
+
+def frontier_finding(params: FrontierParams) -> Finding:
+    """Whether the frontier could be asked: is its key there? It is never shown, nor tried."""
+    name = params.reasoner
+    if not name:
+        return Finding("frontier", True, "none is configured: it is never asked", required=False)
+    try:
+        reasoner = open_reasoner(params)
+    except HybridnbError as error:
+        remedy = f"{error.remedy} Trading doesn't need it."
+        return Finding(f"{name} key", False, f"{error}: no escalation", remedy, required=False)
+    where = params.settings.get("base_url", "its own address")
+    if reasoner is not None:
+        reasoner.close()
+        where = getattr(getattr(reasoner, "settings", None), "base_url", where)
+    detail = f"{KEY} is set; {where} would be asked" if name == "openai" else f"{name} is installed"
+    return Finding(f"{name} key", True, detail, required=False)
+
+
+def local_findings(params: LocalParams, memory: Memory) -> list[Finding]:
+    """Whether the local reasoner is there with its model, and room for it.
+
+    Parameters
+    ----------
+    params : LocalParams
+    memory : Memory
+        What is free on this machine.
+    """
+    name = params.reasoner
+    if not name:
+        none = "none is configured: rules answer escalations, reports are written without prose"
+        return [Finding("local reasoner", True, none, required=False)]
+    try:
+        reasoner = open_reasoner(params)
+    except HybridnbError as error:
+        return [Finding(name, False, str(error), error.remedy, required=False)]
+    check = getattr(reasoner, "check", None)
+    if check is None:
+        return [Finding(name, True, f"{name} is installed; it tells no more", required=False)]
+    found: Readiness = check(memory)
+    if not found.ready:
+        remedy = f"Run `{found.remedy}`; trading doesn't need it."
+        server = f"version {found.version}; " if found.version else ""
+        told = Finding(name, False, f"{server}{found.problem}", remedy, required=False)
+    else:
+        model = params.settings.get("model", "its model")
+        detail = f"version {found.version}, {model} with digest {found.digest}"
+        told = Finding(name, True, detail, required=False)
+    return [told, _memory(f"{name} memory", found)]
+
+
+def _memory(check: str, found: Readiness) -> Finding:
+    """Free memory beside what the model takes; unknown is told, and isn't too little."""
+    if found.loaded:
+        return Finding(check, True, "the model is loaded", required=False)
+    free = (("VRAM", found.memory.vram, LEAST_VRAM), ("RAM", found.memory.ram, LEAST_RAM))
+    detail = ", ".join(
+        f"{kind}: {'unknown' if there is None else f'{there / GIGABYTE:.1f} GB free'}"
+        f" ({least / GIGABYTE:.0f} GB expected)"
+        for kind, there, least in free
+    )
+    short = [kind for kind, there, least in free if there is not None and there < least]
+    remedy = f"Free {' and '.join(short)}, or configure a smaller model: it will be slow."
+    return Finding(check, not short, detail, remedy, required=False)

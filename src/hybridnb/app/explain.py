@@ -19,6 +19,7 @@ from hybridnb.policy import Policy, validated
 Row = Mapping[str, Any]
 _BLENDED = ("p_short", "p_mid", "rl", "volatility_z", "sentiment", "liquidity")
 _PAIRED = ("correlation", "correlation_floor")
+EXPLAINED = "explained"  # rows of the operations chain: a model's words on a decision
 
 
 def _limits(ledger: Ledger, same: Mapping[str, str]) -> Limits:
@@ -61,8 +62,30 @@ def explain_decision(asked: str) -> tuple[dict[str, Any], str]:
         "score_equal": again["score"] == row["score"],
         "input_hash_equal": sha256(row["inputs"]) == row["input_hash"],
     }
-    text = "\n".join(_lines(row, opened, lim, checks, orders))
-    return {"decision": dict(row), "opened": dict(opened), "orders": orders} | checks, text
+    told = explanation(ledger, row["decision_id"])
+    lines = [*_lines(row, opened, lim, checks, orders), *(_told(told) if told else ())]
+    shown = {"decision": dict(row), "opened": dict(opened), "orders": orders, "explanation": told}
+    return shown | checks, "\n".join(lines)
+
+
+def explanation(ledger: Ledger, decision_id: str) -> dict[str, Any] | None:
+    """What a model said of a decision after its session, if it said something; the last row."""
+    rows = ledger.rows("operations", kind=EXPLAINED, decision_id=decision_id)
+    return next((row for row in reversed(rows) if row["advice"] is not None), None)
+
+
+def _told(row: Row) -> list[str]:
+    """A model's words, told apart from what was computed."""
+    said = row["advice"]
+    return _section(
+        f"In the words of a model ({row['model']}), written after the session: no part of any"
+        " decision, and not checked",
+        [
+            said["explanation"],
+            f"scenario {said['scenario']}; it would {said['action'].replace('_', ' ')}",
+            *(f"risk: {risk}" for risk in said["risks"]),
+        ],
+    )
 
 
 def _again(lim: Limits, row: Row) -> dict[str, Any]:

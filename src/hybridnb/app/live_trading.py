@@ -20,6 +20,7 @@ from hybridnb.app.brokers import BrokerRequest, open_broker, section
 from hybridnb.app.context import Context, Request, open_day
 from hybridnb.app.deciding import decider
 from hybridnb.app.desk import Setup
+from hybridnb.app.enriching import enrich_session
 from hybridnb.app.home import shipped
 from hybridnb.app.lab import Lab
 from hybridnb.app.live import trade_live
@@ -146,7 +147,9 @@ def trade_broker(
             _run(seat, clock, seconds)
         finally:
             seat.broker.close()
-        answer_pending(asking_of(context, seat.book, ready=lambda: seat.ready), say)
+        asking = asking_of(context, seat.book, ready=lambda: seat.ready)
+        answer_pending(asking, say)
+        enrich_session(asking, seat.record.rows, say)
         traded = Traded(seat.book, context.session, seat.record.rows, ledger.head("session"), True)
         return traded.summary() | {"book": seat.book, "broker": broker}
 

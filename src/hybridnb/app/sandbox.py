@@ -10,23 +10,21 @@ policy alone, once with the reply in force. The reply is refused where its repla
   operator's policy stays.
 
 What has no part in a decision can't breach anything, and isn't replayed: to stay in demo, a
-training's coefficients, a proposal. Switched-off features change the predictions: the replay
-shows their effect where it is given the predictions without them, else it names them as left out.
+training's coefficients, a proposal. Switched-off features are named as left out: predictions of
+earlier sessions were made out of fold, and the model that could make them without a feature was
+trained on what it would predict.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hybridnb.app.backtest import Rows
 from hybridnb.app.deciding import decider
-from hybridnb.app.desk import Hints, Setup
+from hybridnb.app.desk import Decide, Hints, Setup
 from hybridnb.app.panel import Panel
 from hybridnb.app.stretch import Figures, Stepped, figures_of, new_account, replayable, stepped
 from hybridnb.canonical import plain
@@ -51,7 +49,7 @@ class Audit:
     breaches : tuple of str
         Why it is refused, in words; empty where it isn't.
     left_out : tuple of str
-        Features that the reply switches off, where the replay still had them.
+        Features that the reply switches off; the replay still had them.
     """
 
     sessions: int
@@ -84,7 +82,6 @@ def audit(
     sessions: int = 60,
     to: str = "",
     params: TriggerParams | None = None,
-    toggled: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> Audit:
     """Replay the last sessions under a reply, and say what it would have breached.
 
@@ -108,35 +105,30 @@ def audit(
         The last session that may be among them; by default the panel's last.
     params : TriggerParams, optional
         Its `drawdown_5d` is the bar of the 5-day drawdown.
-    toggled : mapping of array, shape (t, n), optional
-        Columns of the panel predicted without the features that the reply switches off.
 
     Notes
     -----
     The account is new, not the book's: what the book holds today was bought under other replies.
     """
-    left_out = () if toggled else in_force.disabled
-    if in_force.policy == operator and not in_force.crisis and in_force.disabled == left_out:
+    left_out = in_force.disabled
+    if in_force.policy == operator and not in_force.crisis:
         return Audit(0, "", "", None, None, (), left_out)
     rows = replayable(panel, to=to)[-sessions:]
     if len(rows) < sessions:
         why = f"not audited: {len(rows)} sessions can be replayed, {sessions} are needed"
         return Audit(0, "", "", None, None, (why,), left_out)
-    setup = Setup(
-        "sandbox",
-        operator,
-        "sandbox",
-        "sandbox",
-        hints,
-        # The replay asks what the policy would do: whether a model may trade is another question.
-        verdict_valid=True,
-        decide=decider(len(panel.symbols), cache),
-    )
+    setup = _setup(operator, hints, decider(len(panel.symbols), cache))
     # In demo a book is larger than in the smaller live modes: no figure would compare.
     replied = replace(setup, in_force=replace(in_force, stay_demo=False))
-    own = _course(panel, setup, rows, mode, {})
-    other = _course(panel, replied, rows, mode, toggled or {})
+    own = _course(panel, setup, rows, mode)
+    other = _course(panel, replied, rows, mode)
     return _compared(own, other, operator, (params or TriggerParams()).drawdown_5d, left_out)
+
+
+def _setup(operator: Policy, hints: Hints, decide: Decide) -> Setup:
+    # The replay asks what the policy would do: whether a model may trade is another question.
+    name = "sandbox"
+    return Setup(name, operator, name, name, hints, verdict_valid=True, decide=decide)
 
 
 def _compared(
@@ -163,17 +155,10 @@ def _compared(
     )
 
 
-def _course(
-    panel: Panel,
-    setup: Setup,
-    rows: Rows,
-    mode: Mode,
-    toggled: Mapping[str, NDArray[np.float64]],
-) -> Sequence[Stepped]:
+def _course(panel: Panel, setup: Setup, rows: Rows, mode: Mode) -> Sequence[Stepped]:
     state, course = new_account(setup.policy, mode), []
     for i in rows:
-        seen = {name: values[i - 1] for name, values in toggled.items()}
-        state, one = stepped(state, panel.day(int(i)), replace(setup, toggled=seen))
+        state, one = stepped(state, panel.day(int(i)), setup)
         course.append(one)
     return course
 

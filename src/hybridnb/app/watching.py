@@ -143,9 +143,10 @@ def look(desk: Desk, at: str, equity: int, pnl: float | None) -> None:
 
 def _judged(desk: Desk, event: Fired) -> bool:
     """The switch latches: one event of a session, however the loss moves while it is flattened."""
-    mine = (row for row in desk.record.rows if row["kind"] == "escalation")
     kill = event.trigger is Trigger.KILL_SWITCH
-    return kill and any(row["trigger"] == event.trigger for row in mine)
+    return kill and any(
+        row["kind"] == "escalation" and row["trigger"] == event.trigger for row in desk.record.rows
+    )
 
 
 def _finite(value: object) -> object:

@@ -283,6 +283,10 @@ class IbkrBroker:
         """Symbols that were held or at work and have no price, each with the reason."""
         return self._line.call(self._quotes.missing)
 
+    def quoted(self) -> float | None:
+        """When market data last told anything, prices that stayed the same included."""
+        return self._line.call(self._quotes.heard)
+
     def close(self) -> None:
         """Let go of the connection; working orders stay."""
         self._line.close()

@@ -55,6 +55,11 @@ class Quotes:
         found = {s: self._price(line) for s, line in sorted(self._lines.items())}
         return {symbol: price for symbol, price in found.items() if price is not None}
 
+    async def heard(self) -> float | None:
+        """When a line last told anything, seconds since 1970; None before any did."""
+        times = [line.ticker.timestamp for line in self._lines.values()]
+        return max((at for at in times if at is not None), default=None)
+
     async def missing(self) -> dict[str, str]:
         """Why a symbol that is followed has no price: refused, or nothing came in time."""
         if self._epoch != self._line.epoch:
