@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hybridnb.app.cli import cli
 from hybridnb.app.docs import DOCUMENTS, TABLES, compiled
+from hybridnb.app.postures import POSTURES
 from hybridnb.policy import Policy, policy_values, validated
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,3 +57,34 @@ def test_documents_name_no_machine_and_no_registry() -> None:
     for path in [*ROOT.glob("*.md"), *ROOT.glob("params/*.yml"), ROOT / "pyproject.toml"]:
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"/(?:home|root|work|tmp)/|https?://[\w.]*pypi", text), path
+
+
+def test_runbook_shows_every_golden_file_byte_for_byte() -> None:
+    runbook = (ROOT / "RUNBOOK.md").read_bytes()
+    files = sorted((ROOT / "tests/escalation/golden").glob("*.json"))
+    assert len(files) == 9
+    for path in files:
+        assert b"```json\n" + path.read_bytes() + b"```\n" in runbook, path.name
+
+
+def test_every_alert_of_a_posture_is_the_specification_s_text() -> None:
+    assert [each.alert for each in POSTURES] == [
+        "Data feed interrupted—holding positions",
+        "Local reasoner offline—using RL-only mode",
+        "RL models unavailable—reduced position sizing",
+        "GPT-5 unavailable—using local reasoner",
+        "Kill-switch armed—flattened; Demo tomorrow unless override",
+        "Demo quarantine activated—GPT-5 override required",
+        "",
+    ]
+
+
+def test_runbook_s_page_on_escalation_is_short_and_names_commands_that_exist() -> None:
+    text = (ROOT / "RUNBOOK.md").read_text(encoding="utf-8")
+    page = text[text.index("## Escalation\n") : text.index("## Failures\n")]
+    assert page.count("\n") <= 60
+    named = {found.split()[0] for found in re.findall(r"`hybridnb ([\w -]+)", page)}
+    assert named <= set(cli.commands), named - set(cli.commands)
+    for alert in filter(None, (each.alert for each in POSTURES)):
+        shown = re.split(r"(?<=[—;])", alert)[0]
+        assert f"`{shown}" in page, alert

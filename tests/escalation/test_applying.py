@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridnb.canonical import canonical
@@ -38,6 +39,8 @@ from hybridnb.escalation.examples import EXAMPLE_REPLIES
 from hybridnb.limits import CODE, limits
 from hybridnb.policy import Policy, policy_values, validated
 
+EVIDENCE = os.environ.get("HYBRIDNB_EVIDENCE") == "1"
+MANY = settings(max_examples=10_000) if EVIDENCE else settings()  # else as the profile says
 FEATURES = frozenset({"return_1", "return_5", "rsi_14", "macd", "adx_14"})
 ORDINAL = 100
 BOUNDS = list(Bound)
@@ -384,8 +387,12 @@ def flat(policy: Policy) -> dict[str, Any]:
     return out
 
 
-@given(policies(), replies)
-def test_no_limit_is_ever_looser(operator: Policy, asked: list[Reply]) -> None:
+@MANY
+@given(policies(), replies, st.sampled_from(Mode), st.integers(0, 2**32 - 1))
+def test_no_limit_is_ever_looser(
+    operator: Policy, asked: list[Reply], mode: Mode, seed: int
+) -> None:
+    """Not in the policy, and not in what the two decisions about a universe come to."""
     out = under(*asked, policy=operator)
     before, after = flat(operator), flat(out.policy)
     assert before.keys() == after.keys()
@@ -397,6 +404,18 @@ def test_no_limit_is_ever_looser(operator: Policy, asked: list[Reply]) -> None:
             assert set(old) <= set(new), key
         elif key not in MAY_MOVE:
             assert new == old, key
+    rows, returns = market(seed, 8)
+    account = Account(1_000_000.0, operator.clamps.bucket_fno, False)
+    replied = Account(1_000_000.0, out.policy.clamps.bucket_fno, out.crisis)
+    one = decide(limits(operator, mode), account, rows, returns)
+    two = decide(replied_limits(operator, out.policy, mode), replied, rows, returns)
+    got, held = tighter_decision(one, two, rows["held"]), rows["held"]
+    assert (bought(got, held) <= bought(one, held)).all()
+    fresh = held == 0.0
+    assert (np.abs(got["size_post_risk"]) <= np.abs(one["size_post_risk"]))[fresh].all()
+    closed = one["action"] * held < 0.0
+    assert (got["size_post_risk"][closed] == 0.0).all()
+    assert (~closed | (got["action"] == one["action"])).all()
 
 
 @given(policies(), replies, st.sampled_from(Mode))

@@ -17,12 +17,18 @@ import click
 from hybridnb.app.cli import EXIT_CODES, cli
 from hybridnb.app.controls import CONTROLS
 from hybridnb.app.home import checkout
+from hybridnb.app.postures import POSTURES
 from hybridnb.domain import Refusal
 from hybridnb.errors import Missing
+from hybridnb.escalation.examples import examples_markdown
 from hybridnb.limits import MODE_CAPS
 from hybridnb.policy import Policy
 
 DOCUMENTS = ("README.md", "RUNBOOK.md")
+EVERYDAY = frozenset(
+    {"day", "doctor", "explain", "ingest", "ledger", "replay", "replies", "report", "run", "status"}
+    | {"sweep", "trade"}
+)
 _BLOCK = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 
 
@@ -50,6 +56,12 @@ def exit_codes() -> str:
 def commands() -> str:
     """Every command with its own words."""
     return _table(("command", "what it does"), _commands(cli, "hybridnb"))
+
+
+def everyday() -> str:
+    """The commands that a newcomer needs first."""
+    found = (row for row in _commands(cli, "hybridnb") if row[0].split()[1].strip("`") in EVERYDAY)
+    return _table(("command", "what it does"), found)
 
 
 def _commands(group: click.Group, prefix: str) -> Iterator[tuple[str, str]]:
@@ -99,8 +111,23 @@ def controls() -> str:
     return _table(("id", "control", "where", "test"), rows)
 
 
+def postures() -> str:
+    """What is done and said when a part fails."""
+    rows = (
+        (p.failure, p.posture, f"`{p.alert}`" if p.alert else "names the cause and the remedy")
+        for p in POSTURES
+    )
+    return _table(("failure", "posture", "alert"), rows)
+
+
+def calls() -> str:
+    """The three calls to a reasoner: an example of each request and reply, and the schemas."""
+    return examples_markdown()
+
+
 TABLES: dict[str, Callable[[], str]] = {
-    f.__name__: f for f in (exit_codes, commands, refusals, modes, policy, controls)
+    f.__name__: f
+    for f in (exit_codes, commands, everyday, refusals, modes, policy, controls, postures, calls)
 }
 
 

@@ -94,7 +94,7 @@ def _reviewed(seen: Evidence) -> Found:
 
 
 def promotion(seen: Evidence) -> list[Item]:
-    """The promotion criteria of chapter 01."""
+    """The promotion criteria."""
     gates = [
         (name.replace(" ", "-"), f"{name}, {GATE_SESSIONS} sessions in a row", _gate(seen, name))
         for name in GATES

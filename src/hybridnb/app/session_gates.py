@@ -1,7 +1,7 @@
 """The session risk gates of the promotion: what a closed session's own rows show.
 
 Each gate holds, fails, or can't be told; nothing is assumed. A limit binds when an order is made:
-what drifts above a cap later is no breach (chapter 01).
+what drifts above a cap later is no breach.
 """
 
 from __future__ import annotations
