@@ -7,7 +7,7 @@ records all of it. What to trade is decided elsewhere (`session.py`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from hybridnb.decide import decide
 from hybridnb.domain import SCALE, Fill, Leg, Order, Position
 from hybridnb.entries import Account
 from hybridnb.execution import orders as make
-from hybridnb.execution.brackets import legs, unprotected
+from hybridnb.execution.brackets import legs, standing, unprotected
 from hybridnb.execution.oco import OcoRule
 from hybridnb.execution.paper import CLOSE, END, OPEN, PaperVenue
 from hybridnb.execution.wire import Wire
@@ -53,6 +53,10 @@ class Setup:
     entries: bool = True
     decide: Decide = decide
     actions: Sequence[Mapping[str, Any]] = ()
+    policy_id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "policy_id", self.policy.id)  # hashed once, not at every step
 
 
 class Desk:
@@ -227,6 +231,8 @@ class Desk:
             tick = self.day.instruments[symbol].tick
             moved = trail(positions[symbol], self._rule, high=bar.high, low=bar.low, tick=tick)
             positions[symbol] = moved
+            if standing(moved, self.venue.working_of(symbol), tick=tick):
+                continue
             for order in self.venue.amend(self._standing_legs(moved)):
                 self.record.order(order)
         self.state = replace(self.state, book=replace(self.state.book, positions=positions))

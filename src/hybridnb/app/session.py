@@ -111,7 +111,7 @@ def decided(desk: Desk) -> list[Order]:
     decisions = setup.decide(lim, account(day, setup, desk.opening_equity), rows, day.returns)
     origins, orders = dict(desk.state.origins), []
     record_decisions(desk.record, day, lim, rows, decisions)
-    leaving, policy_id = desk.leaving(), setup.policy.id
+    leaving = desk.leaving()
     for i in _asking(desk, decisions):
         order = None if day.symbols[i] in leaving else _order(desk, day.symbols[i], decisions[i])
         if order is None:
@@ -119,7 +119,7 @@ def decided(desk: Desk) -> list[Order]:
         orders.append(order)
         if order.leg is Leg.ENTRY:
             tags = reasons(lim, rows[i], decisions[i])
-            origins[order.symbol] = _origin(order, setup, policy_id, tags, decisions[i])
+            origins[order.symbol] = _origin(order, setup, tags, decisions[i])
     desk.state = replace(desk.state, origins=origins)
     return orders
 
@@ -155,14 +155,14 @@ def _order(desk: Desk, symbol: str, dec: Any) -> Order | None:
     )
 
 
-def _origin(order: Order, setup: Setup, policy_id: str, tags: tuple[str, ...], dec: Any) -> Origin:
+def _origin(order: Order, setup: Setup, tags: tuple[str, ...], dec: Any) -> Origin:
     return Origin(
         decision_id=order.decision_id,
         order_id=order.client_id,
         size_pre=float(dec["size_pre"]),
         size_post_risk=float(dec["size_post_risk"]),
         reason_tags=tags,
-        policy_id=policy_id,
+        policy_id=setup.policy_id,
         experiment_id=setup.experiment_id,
         model_version=setup.model_version,
     )

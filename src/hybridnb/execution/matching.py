@@ -69,15 +69,15 @@ def in_bar(order: Order, bar: Bar) -> tuple[int, bool]:
     """
     sign = order.side.sign
     stop, limit = order.stop or 0, order.limit or 0
-    match order.type:
-        case OrderType.MARKET:
-            return bar.open, True
-        case OrderType.LIMIT:
-            at = limit_reference(bar, limit, sign)
-            return at, at > 0
-        case OrderType.STOP:
-            at = stop_reference(bar, stop, sign)
-            return at, at > 0
+    kind = order.type
+    if kind is OrderType.MARKET:
+        return bar.open, True
+    if kind is OrderType.LIMIT:
+        at = limit_reference(bar, limit, sign)
+        return at, at > 0
+    if kind is OrderType.STOP:
+        at = stop_reference(bar, stop, sign)
+        return at, at > 0
     if order.note == TOUCHED:
         return limit_reference(bar, limit, sign), True
     at = stop_reference(bar, stop, sign)

@@ -201,7 +201,8 @@ class PaperVenue:
         return changed, fills
 
     def _protect(self, bars: Mapping[str, Bar], changed: list[Order], fills: list[Fill]) -> None:
-        asked = {o.symbol for o in self.working if o.leg in BITS and reached(o, bars)}
+        legs_at_work = (o for o in self.working if o.leg is Leg.STOP or o.leg is Leg.TARGET)
+        asked = {order.symbol for order in legs_at_work if reached(order, bars)}
         for symbol in sorted(asked):
             legs, bar = {order.leg: order for order in self._orders.of(symbol)}, bars[symbol]
             if bar.volume == 0:
