@@ -7,7 +7,7 @@ records all of it. What to trade is decided elsewhere (`session.py`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from hybridnb.limits import Limits
 from hybridnb.policy import Policy
 from hybridnb.risk import Closed, marked
 from hybridnb.stops import protect, stop_rule, trail
+from hybridnb.values import replace
 
 SWEEP_ROOM = 0.01  # share of a unit's price kept for slippage and commission
 Hints = Callable[[Day, State], NDArray[np.float64]]

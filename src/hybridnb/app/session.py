@@ -8,7 +8,6 @@ with a recorder in memory, every session of a backtest.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from hybridnb.execution.paper import CLOSE, OPEN, RANGE
 from hybridnb.limits import limits
 from hybridnb.reasons import reasons
 from hybridnb.risk import opened, settled
+from hybridnb.values import replace
 
 
 def step(state: State, day: Day, setup: Setup, record: Recorder) -> State:

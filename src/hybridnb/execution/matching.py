@@ -8,7 +8,7 @@ BOTH_MUST_TRIGGER a leg waits for the other's touch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from zlib import crc32
 
 from hybridnb.costs import Rates, latency_draw, slippage_bps, slipped
@@ -17,6 +17,7 @@ from hybridnb.execution.depth import Depth
 from hybridnb.execution.oco import BOTH, STOP, TARGET, remembered, which_first
 from hybridnb.fills import limit_reference, stop_reference
 from hybridnb.limits import CODE
+from hybridnb.values import replace
 
 TOUCHED = "touched"
 BITS = {Leg.STOP: STOP, Leg.TARGET: TARGET}

@@ -12,7 +12,6 @@ they offer, so that neither the assumed spread nor the assumed impact is charged
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from hybridnb.costs import rates
 from hybridnb.domain import (
@@ -45,6 +44,7 @@ from hybridnb.execution.working import Orders
 from hybridnb.fills import most_fillable
 from hybridnb.policy import Costs
 from hybridnb.ports import Events, Statement
+from hybridnb.values import replace
 
 __all__ = ["CLOSE", "END", "OPEN", "RANGE", "Liquidity", "PaperVenue"]
 OPEN, RANGE, CLOSE, END = "open", "range", "close", "end"
@@ -172,7 +172,6 @@ class PaperVenue:
             `open`: market orders fill, at the open or on the symbol's book. `range`: at most one
             protective leg of each symbol, then entries and exits that wait for a price. `close`:
             sweeps. `end`: entries expire, volume used is forgotten.
-
         """
         if phase == END:
             self._used = {}
