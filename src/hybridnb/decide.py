@@ -97,7 +97,10 @@ def decide_within(
     sessions: int,
     out: NDArray[Any],
 ) -> None:
-    """`decide_into` with the returns by name: the first `sessions` of each of `histories`."""
+    """`decide_into` with the returns by name: the first `sessions` of each of `histories`.
+
+    Compiled, it writes every field: `out` needn't be zeroed.
+    """
     acting = first_says(lim, rows, out)
     held = rows["held"].copy()
     risk = rows["risk"].copy()
@@ -230,6 +233,11 @@ def _without_entries(lim: Limits, rows: NDArray[Any], out: NDArray[Any]) -> None
 
 
 def _without_entry(lim: Limits, row: Any, dec: Any) -> None:
+    """Every field that the blend leaves: it may be memory in which anything was."""
+    dec["size_pre"] = dec["capped"] = dec["size_post_risk"] = 0.0
+    dec["m_volatility"] = dec["m_var"] = dec["m_es"] = 0.0
+    dec["m_heat"] = dec["m_crisis"] = dec["m_posture"] = 0.0
+    dec["bound"] = dec["refused"] = dec["rank"] = 0
     dec["quarter_kelly"] = dec["headroom"] = dec["var"] = dec["es"] = dec["heat"] = np.nan
     if dec["action"] == 0:
         dec["rank"] = -1

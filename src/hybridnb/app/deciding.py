@@ -42,7 +42,7 @@ def _twin(cache: Path) -> Decide:
     def decide_fast(
         lim: Limits, account: Account, rows: NDArray[Any], returns: NDArray[np.float64]
     ) -> NDArray[Any]:
-        out = np.zeros(len(rows), DECISION)
+        out = np.empty(len(rows), DECISION)
         with np.errstate(all="ignore"):
             into(lim, account, rows, histories(returns), len(returns), out)
         return out
