@@ -6,7 +6,6 @@ those all engines share, on which two names in five do.
 
 from __future__ import annotations
 
-import functools
 import gc
 import sys
 import time
@@ -25,13 +24,15 @@ FORM, _, CHOICE = ASKED.partition("-")
 FEW = CHOICE == "few"
 SHARE, VIEW = 0.004, 0.9  # of the names that act where few do, and what both predictors say
 CALLS = {"decide": 5_000, "step": 1_000}  # at least, where there are sessions for them
+HELD = 5  # sessions that a name is held where there are no stops
 WARM = 10  # calls that aren't counted
 COLLECT = 25  # calls between two collections of garbage, outside of what is timed
 SEED = 5
 DOES = {
     "decide": (
         "hybridnb live, the decision alone, compiled, with every figure that explain shows: one "
-        "call a session over all names, holdings as decided the session before; no orders"
+        "call a session over all names; what was entered is held for five sessions, as long as "
+        "stops and targets leave it in a step; no orders"
     ),
     "step": (
         "hybridnb live, one step of a session from given features to the venue and back, on the "
@@ -81,14 +82,18 @@ def _no_pauses() -> Iterator[None]:
 
 def decide_all(panel: Any) -> int:
     """Decide each session after the window, over and over; the entries that were decided."""
-    from hybridnb.decide import DECISION, INPUT
+    from platformdirs import user_cache_path
+
+    from hybridnb.app.deciding import decider
+    from hybridnb.decide import INPUT
     from hybridnb.domain import Mode
     from hybridnb.entries import Account
     from hybridnb.limits import limits
     from hybridnb.policy import Policy
 
-    kernel, lim = _twin(), limits(Policy(), Mode.DEMO)
-    rows, out = np.zeros(len(panel.symbols), INPUT), np.zeros(len(panel.symbols), DECISION)
+    decide = decider(len(panel.symbols), user_cache_path("hybridnb") / "replay")
+    lim, rows = limits(Policy(), Mode.DEMO), np.zeros(len(panel.symbols), INPUT)
+    since = np.full(len(rows), -WARM - HELD)
     rows["bucket"], rows["margin_rate"] = panel.traits.bucket, panel.traits.margin_rate
     rows["posture"], rows["rl"], rows["sentiment"] = 1.0, np.nan, np.nan
     rows["liquidity"], rows["correlation"] = 1.0, 0.5
@@ -102,12 +107,13 @@ def decide_all(panel: Any) -> int:
         for name, column in columns.items():
             rows[name] = panel.columns[column][t]
         returns = panel.returns[t - WINDOW + 1 : t + 1]
-        out[:] = np.zeros(1, DECISION)
         begun = time.perf_counter()
-        kernel(lim, account, rows, returns, out)
+        out = decide(lim, account, rows, returns)
         _timed(took, begun, call)
-        entries += int(np.sum(out["size_post_risk"] > rows["held"]))
-        rows["held"] = out["size_post_risk"]
+        entered = out["size_post_risk"] > rows["held"]
+        entries += int(np.sum(entered))
+        since[entered] = call
+        rows["held"] = np.where(call - since < HELD, out["size_post_risk"], 0.0)
         stops = lim.stop_atr * rows["atr"] / rows["price"]
         rows["risk"] = np.where(rows["held"] > 0.0, rows["held"] * stops, 0.0)
     return entries
@@ -119,16 +125,6 @@ def _timed(times: list[float], begun: float, call: int) -> None:
         times.append(seconds)
     if call % COLLECT == 0:
         gc.collect()
-
-
-@functools.cache
-def _twin() -> Any:
-    from platformdirs import user_cache_path
-
-    from hybridnb.decide import decide_into
-    from hybridnb.replay.compiler import compiled
-
-    return compiled(decide_into, cache=user_cache_path("hybridnb") / "replay")
 
 
 def step_all(panel: Any) -> int:

@@ -211,26 +211,30 @@ def blend_arrays(lim: Limits, rows: NDArray[Any], out: NDArray[Any]) -> None:
     out["confidence"] = np.where(known, confidence, 0.0)
 
 
+def blend_row(only: Weights, row: Any, dec: Any) -> None:
+    """Blend one record of a universe: the scalar form."""
+    one = blend(
+        only,
+        p_short=row["p_short"],
+        p_mid=row["p_mid"],
+        rl=row["rl"],
+        volatility_z=row["volatility_z"],
+        sentiment=row["sentiment"],
+        liquidity=row["liquidity"],
+        correlation=row["correlation"],
+        correlation_floor=row["correlation_floor"],
+    )
+    dec["base"], dec["score"], dec["action"] = one.base, one.score, one.action
+    dec["volatility"], dec["news"] = one.volatility, one.news
+    dec["illiquid"], dec["decorrelated"] = one.liquidity, one.correlation
+    dec["confidence"] = one.confidence
+
+
 def _blend_rows(lim: Limits, rows: NDArray[Any], out: NDArray[Any]) -> None:
-    """The same for a compiler: the scalar form, row by row."""
+    """The same for a compiler, row by row."""
     only = weights(lim)
     for i in range(len(rows)):
-        row, dec = rows[i], out[i]
-        scored = blend(
-            only,
-            p_short=row["p_short"],
-            p_mid=row["p_mid"],
-            rl=row["rl"],
-            volatility_z=row["volatility_z"],
-            sentiment=row["sentiment"],
-            liquidity=row["liquidity"],
-            correlation=row["correlation"],
-            correlation_floor=row["correlation_floor"],
-        )
-        dec["base"], dec["score"], dec["action"] = scored.base, scored.score, scored.action
-        dec["volatility"], dec["news"] = scored.volatility, scored.news
-        dec["illiquid"], dec["decorrelated"] = scored.liquidity, scored.correlation
-        dec["confidence"] = scored.confidence
+        blend_row(only, rows[i], out[i])
 
 
 loop_form(blend_arrays, _blend_rows)

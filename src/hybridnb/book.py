@@ -7,9 +7,10 @@ sum of all fills' values and costs is the change of cash, always.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from hybridnb.domain import Fill, Leg, Position, Side
+from hybridnb.values import replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,12 @@ import functools
 import hashlib
 import json
 import math
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from hybridnb.values import fields_of
 
 _ATOMS = frozenset({str, int, bool, type(None)})  # JSON knows them as they are
 
@@ -54,7 +55,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value._value_
     if dataclasses.is_dataclass(known):
-        names, parts = _fields(known)
+        names, parts = fields_of(known)
         return {
             name: part if type(part) in _ATOMS else plain(part)
             for name, part in zip(names, parts(value), strict=True)
@@ -83,15 +84,6 @@ def _rare(value: Any) -> Any:
         case frozenset():
             return sorted(plain(v) for v in value)
     raise ValueError(f"{type(value).__name__} has no canonical form")
-
-
-@functools.cache
-def _fields(kind: type[Any]) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
-    """Names of a dataclass's fields, and what reads them all at once."""
-    names = tuple(field.name for field in dataclasses.fields(kind))
-    if len(names) > 1:
-        return names, operator.attrgetter(*names)
-    return names, lambda value: tuple(getattr(value, name) for name in names)
 
 
 def _number(value: float) -> float | None:

@@ -6,6 +6,7 @@ points (floats: a statistic) and rounded against the trader when it becomes a pr
 
 from __future__ import annotations
 
+import functools
 import math
 from statistics import NormalDist
 from typing import NamedTuple
@@ -61,8 +62,9 @@ class Rates(NamedTuple):
     drift: NDArray[np.float64]
 
 
+@functools.lru_cache(maxsize=16)  # 64 quantiles each
 def rates(costs: Costs) -> Rates:
-    """The rates a policy's costs set."""
+    """The rates a policy's costs set; its arrays are shared, and not to be written."""
     spread = {Bucket.PENNY: costs.half_spread_penny, Bucket.FNO: costs.half_spread_fno}
     return Rates(
         per_share=costs.commission_per_share,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridnb.blender import blend, blend_arrays
+from hybridnb.blender import blend, blend_arrays, blend_row, weights
 from hybridnb.domain import Refusal
 from hybridnb.entries import Account, Context, context_of, grow, size_row, stop_risk, totals_of
 from hybridnb.limits import Limits, loop_form
@@ -86,27 +86,62 @@ def decide_into(
     out: NDArray[Any],
 ) -> None:
     """Decide a universe into `out`, structured array of DECISION, shape (n,), zeroed."""
-    blend_arrays(lim, rows, out)
-    _without_entries(lim, rows, out)
-    acting = np.flatnonzero(out["action"])
+    decide_within(lim, account, rows, returns.T, len(returns), out)
+
+
+def decide_within(
+    lim: Limits,
+    account: Account,
+    rows: NDArray[Any],
+    histories: NDArray[np.float64],
+    sessions: int,
+    out: NDArray[Any],
+) -> None:
+    """`decide_into` with the returns by name: the first `sessions` of each of `histories`.
+
+    Compiled, it writes every field: `out` needn't be zeroed.
+    """
+    acting = first_says(lim, rows, out)
     held = rows["held"].copy()
     risk = rows["risk"].copy()
-    by_name = returns.T
-    totals = totals_of(rows, held, risk, by_name, (0, returns.shape[0]))
+    totals = totals_of(rows, held, risk, histories, (0, sessions))
     order = by_conviction(out["score"][acting])
     for rank in range(len(order)):
         i = acting[order[rank]]
-        row, dec = rows[i], out[i]
+        row, dec, returns = rows[i], out[i], histories[i, :sessions]
         dec["rank"] = rank
         if dec["action"] * row["held"] < 0.0:
             continue
         context = context_of(totals, row, held[i], risk[i])
-        size_row(lim, account, row, dec, context, by_name[i])
+        size_row(lim, account, row, dec, context, returns)
         target = dec["size_post_risk"]
         if abs(target) > abs(held[i]):
             own = max(risk[i], stop_risk(lim, row, abs(target)))
-            grow(totals, row, by_name[i], target - held[i], own - risk[i])
+            grow(totals, row, returns, target - held[i], own - risk[i])
             held[i], risk[i] = target, own
+
+
+def first_says(lim: Limits, rows: NDArray[Any], out: NDArray[Any]) -> NDArray[np.int64]:
+    """Write what each decision says before anything is sized; the names that act, in order."""
+    blend_arrays(lim, rows, out)
+    _without_entries(lim, rows, out)
+    return np.flatnonzero(out["action"])
+
+
+def _first_says_loop(lim: Limits, rows: NDArray[Any], out: NDArray[Any]) -> NDArray[np.int64]:
+    """In one walk: a large universe is more than the processor's near caches hold."""
+    only, acting, n = weights(lim), np.empty(len(rows), np.int64), 0
+    for i in range(len(rows)):
+        row, dec = rows[i], out[i]
+        blend_row(only, row, dec)
+        _without_entry(lim, row, dec)
+        if dec["action"] != 0:
+            acting[n] = i
+            n += 1
+    return acting[:n]
+
+
+loop_form(first_says, _first_says_loop)
 
 
 def by_conviction(score: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -197,16 +232,24 @@ def _without_entries(lim: Limits, rows: NDArray[Any], out: NDArray[Any]) -> None
     out["size_pre"] = np.where(hold, 0.0, limit * 2.0 * np.abs(score - 0.5))
 
 
+def _without_entry(lim: Limits, row: Any, dec: Any) -> None:
+    """Every field that the blend leaves: it may be memory in which anything was."""
+    dec["size_pre"] = dec["capped"] = dec["size_post_risk"] = 0.0
+    dec["m_volatility"] = dec["m_var"] = dec["m_es"] = 0.0
+    dec["m_heat"] = dec["m_crisis"] = dec["m_posture"] = 0.0
+    dec["bound"] = dec["refused"] = dec["rank"] = 0
+    dec["quarter_kelly"] = dec["headroom"] = dec["var"] = dec["es"] = dec["heat"] = np.nan
+    if dec["action"] == 0:
+        dec["rank"] = -1
+        dec["size_post_risk"] = row["held"]
+        dec["refused"] = _NO_PREDICTION if dec["score"] != dec["score"] else 0
+    else:
+        dec["size_pre"] = wanted_size(dec["score"], lim.bucket[row["bucket"]])
+
+
 def _without_entries_loop(lim: Limits, rows: NDArray[Any], out: NDArray[Any]) -> None:
     for i in range(len(rows)):
-        dec = out[i]
-        dec["quarter_kelly"] = dec["headroom"] = dec["var"] = dec["es"] = dec["heat"] = np.nan
-        if dec["action"] == 0:
-            dec["rank"] = -1
-            dec["size_post_risk"] = rows[i]["held"]
-            dec["refused"] = _NO_PREDICTION if dec["score"] != dec["score"] else 0
-        else:
-            dec["size_pre"] = wanted_size(dec["score"], lim.bucket[rows[i]["bucket"]])
+        _without_entry(lim, rows[i], out[i])
 
 
 loop_form(_without_entries, _without_entries_loop)

@@ -7,10 +7,11 @@ Sessions are counted by ordinals of the exchange calendar, which the caller give
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hybridnb.domain import Leg, Mode, TradingState
 from hybridnb.policy import Risk
+from hybridnb.values import replace
 
 KILL_ALERT = "Kill-switch armed—flattened; Demo tomorrow unless override"
 QUARANTINE_ALERT = "Demo quarantine activated—GPT-5 override required"

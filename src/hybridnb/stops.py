@@ -7,11 +7,11 @@ on the instrument's tick. A stop never moves away from the price.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import NamedTuple
 
 from hybridnb.domain import SCALE, Position
 from hybridnb.policy import Stops
+from hybridnb.values import replace
 
 
 def on_tick(units: float, tick: int, up: bool) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridnb.domain import Fill, Leg, OrderState, OrderType, Position, Side
-from hybridnb.execution.brackets import is_alone, legs, unprotected
+from hybridnb.domain import Fill, Leg, Order, OrderState, OrderType, Position, Side
+from hybridnb.execution.brackets import is_alone, legs, standing, unprotected
 
 
 def held(quantity: int, symbol: str = "A") -> Position:
@@ -104,3 +105,37 @@ def test_a_leg_that_filled_since_the_last_entry_leaves_the_stop_alone(
     ]
     other = Fill("b", "c", "B", Side.SELL, Leg.STOP, 1, 1, 1, 0, 0, "t")
     assert is_alone("A", [*fills, other]) is alone
+
+
+def resting(position: Position) -> list[Order]:
+    return [replace(leg, state=OrderState.ACCEPTED) for leg in legs(position)]
+
+
+@pytest.mark.parametrize("quantity", [30, -30])
+def test_legs_that_rest_as_they_are_asked_for_stand(quantity: int) -> None:
+    assert standing(held(quantity), resting(held(quantity)), tick=1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stop": 964_001},
+        {"quantity": 29},
+        {"filled": 1},
+        {"state": OrderState.UNKNOWN},
+        {"state": OrderState.PARTIALLY_FILLED},
+        {"client_id": "another"},
+        {"refusals": ("STALE_DATA",)},
+    ],
+)
+def test_a_leg_that_differs_in_anything_that_matters_doesn_t_stand(change: dict[str, Any]) -> None:
+    stop, target = resting(held(30))
+    assert not standing(held(30), [replace(stop, **change), target], tick=1)
+
+
+def test_one_leg_alone_or_a_level_off_the_tick_doesn_t_stand() -> None:
+    stop, target = resting(held(30))
+    assert not standing(held(30), [stop], tick=1)
+    assert not standing(held(30), [], tick=1)
+    assert not standing(held(30), [stop, target], tick=700)
+    assert standing(held(30), [stop, target, replace(stop, leg=Leg.EXIT)], tick=1)

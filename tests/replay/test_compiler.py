@@ -207,7 +207,8 @@ def test_the_decision_gives_the_same_bits(decided: Callable[..., None], seed: in
     rows, returns = any_universe(n, seed)
     account = Account(1e6 * (1 + seed % 3), 0.05, seed % 2 == 0)
     lim = (LONG, SHORT)[seed % 2]
-    expected, found = np.zeros(n, decide.DECISION), np.zeros(n, decide.DECISION)
+    expected, found = np.zeros(n, decide.DECISION), np.empty(n, decide.DECISION)
+    found.view(np.uint8)[:] = 0x55  # it writes every field, whatever was there
     with np.errstate(all="ignore"):
         decide.decide_into(lim, account, rows, returns, expected)
     decided(lim, account, rows, returns, found)

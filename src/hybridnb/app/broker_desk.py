@@ -200,7 +200,7 @@ class BrokerDesk(Desk):
             size_pre=0.0,
             size_post_risk=0.0,
             reason_tags=("late_fill",),
-            policy_id=self.setup.policy.id,
+            policy_id=self.setup.policy_id,
             experiment_id=self.setup.experiment_id,
             model_version=self.setup.model_version,
         )

@@ -7,69 +7,26 @@ records all of it. What to trade is decided elsewhere (`session.py`).
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
 
 from hybridnb.app.panel import Day
 from hybridnb.app.records import Recorder, Trade
+from hybridnb.app.setup import Decide, Hints, Setup
 from hybridnb.app.state import State
-from hybridnb.app.watching import Watching, gross_of, look
+from hybridnb.app.watching import gross_of, look
 from hybridnb.book import Closing, apply_fill, equity
-from hybridnb.decide import decide
 from hybridnb.domain import SCALE, Fill, Leg, Order, Position
-from hybridnb.entries import Account
-from hybridnb.escalation.changes import InForce
 from hybridnb.execution import orders as make
-from hybridnb.execution.brackets import legs, unprotected
+from hybridnb.execution.brackets import legs, standing, unprotected
 from hybridnb.execution.oco import OcoRule
 from hybridnb.execution.paper import CLOSE, END, OPEN, PaperVenue
 from hybridnb.execution.wire import Wire
-from hybridnb.limits import Limits
-from hybridnb.policy import Policy
 from hybridnb.risk import Closed, marked
 from hybridnb.stops import protect, stop_rule, trail
+from hybridnb.values import replace
 
+__all__ = ["Decide", "Desk", "Hints", "Setup"]
 SWEEP_ROOM = 0.01  # share of a unit's price kept for slippage and commission
-Hints = Callable[[Day, State], NDArray[np.float64]]
-Decide = Callable[[Limits, Account, NDArray[Any], NDArray[np.float64]], NDArray[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What doesn't change inside a session: policy, models' stamps, the hint, the verdict.
-
-    `actions` are the operators', applied at the opening.
-    `decide` is `hybridnb.decide.decide` or its compiled twin.
-    `in_force` is what replies make of the session, `toggled` the columns of predictions without
-    the features that they switch off. Without `watching` no trigger is looked at.
-    """
-
-    book: str
-    policy: Policy
-    experiment_id: str
-    model_version: str
-    hints: Hints
-    verdict_valid: bool = False
-    entries: bool = True
-    decide: Decide = decide
-    actions: Sequence[Mapping[str, Any]] = ()
-    in_force: InForce | None = None
-    toggled: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
-    watching: Watching | None = None
-
-    @property
-    def traded_policy(self) -> Policy:
-        """The operator's policy, or what replies make of it."""
-        return self.policy if self.in_force is None else self.in_force.policy
-
-    @property
-    def bound(self) -> bool:
-        """Whether replies bear on decisions."""
-        return self.in_force is not None and self.in_force.bears
 
 
 class Desk:
@@ -254,6 +211,8 @@ class Desk:
             tick = self.day.instruments[symbol].tick
             moved = trail(positions[symbol], self._rule, high=bar.high, low=bar.low, tick=tick)
             positions[symbol] = moved
+            if standing(moved, self.venue.working_of(symbol), tick=tick):
+                continue
             for order in self.venue.amend(self._standing_legs(moved)):
                 self.record.order(order)
         self.state = replace(self.state, book=replace(self.state.book, positions=positions))

@@ -29,20 +29,20 @@ def account(day: Day, setup: Setup, opening_equity: int) -> Account:
 
 def inputs(state: State, day: Day, setup: Setup, lim: Limits, *, equity_units: int) -> NDArray[Any]:
     """One row of INPUT a symbol: predictions, facts, holdings and refusals as of the opening."""
-    rows = np.zeros(len(day.symbols), INPUT)
+    one = np.zeros(1, INPUT)  # what all names share is written at once
+    one["volatility_z"] = day.facts.get("volatility_zscore", np.nan)
+    one["correlation"] = day.facts.get("correlation", np.nan)
+    one["correlation_floor"] = day.facts.get("correlation_floor", np.nan)
+    one["rl"], one["posture"] = np.nan, 1.0
+    rows = np.repeat(one, len(day.symbols))
     for name in ("p_short", "p_mid", "win_long", "win_short", "sentiment"):
         rows[name] = day.columns[name]
     for name in ("atr", "annual_volatility"):
         rows[name] = day.columns[name]
     rows["price"] = day.columns["close"]
-    rows["volatility_z"] = day.facts.get("volatility_zscore", np.nan)
-    rows["correlation"] = day.facts.get("correlation", np.nan)
-    rows["correlation_floor"] = day.facts.get("correlation_floor", np.nan)
-    rows["rl"] = np.nan
     hints = setup.hints(day, state)
     told = np.flatnonzero(hints == hints)
     rows["rl"][told] = [sigmoid(h) for h in hints[told].tolist()]
-    rows["posture"] = 1.0
     rows["bucket"], rows["margin_rate"] = day.traits.bucket, day.traits.margin_rate
     order_value = np.array(lim.name)[day.traits.bucket] * equity_units / SCALE
     rows["liquidity"] = liquidity_scores(day.columns["median_value"], order_value)

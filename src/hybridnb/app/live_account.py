@@ -142,7 +142,7 @@ def _origin(desk: LiveDesk, position: Position) -> Origin:
         size_pre=0.0,
         size_post_risk=0.0,
         reason_tags=("adopted",),
-        policy_id=setup.policy.id,
+        policy_id=setup.policy_id,
         experiment_id=setup.experiment_id,
         model_version=setup.model_version,
     )

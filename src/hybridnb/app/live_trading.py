@@ -232,7 +232,7 @@ def _recorder(
         ledger.ensure("session", new, book=setup.book, session=day.session)
 
     stamp = {
-        "policy_id": setup.traded_policy.id,
+        "policy_id": setup.policy_id,
         "experiment_id": setup.experiment_id,
         "model_version": setup.model_version,
     }

@@ -206,6 +206,11 @@ class _Bars(Mapping[str, Bar]):
             self._made[symbol] = made
         return made
 
+    def get(self, symbol: str, default: Any = None) -> Any:
+        """A bar is asked for several times a session, by positions and by their orders."""
+        made = self._made.get(symbol)
+        return super().get(symbol, default) if made is None else made
+
     def __iter__(self) -> Iterator[str]:
         return (self._symbols[i] for i in np.flatnonzero(self._present))
 

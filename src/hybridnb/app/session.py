@@ -8,7 +8,6 @@ with a recorder in memory, every session of a backtest.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from hybridnb.execution.paper import CLOSE, OPEN, RANGE
 from hybridnb.limits import Limits, limits
 from hybridnb.reasons import reasons
 from hybridnb.risk import opened, settled
+from hybridnb.values import replace
 
 NO_RL_ALERT = "RL models unavailable—reduced position sizing"  # halved: sizing.no_rl_factor
 
@@ -122,7 +122,7 @@ def decided(desk: Desk) -> list[Order]:
     decisions = decided_twice(desk, rows, decisions)
     origins, orders = dict(desk.state.origins), []
     record_decisions(desk.record, day, lim, rows, decisions)
-    leaving, policy_id = desk.leaving(), setup.traded_policy.id
+    leaving = desk.leaving()
     for i in _asking(desk, decisions):
         order = None if day.symbols[i] in leaving else _order(desk, day.symbols[i], decisions[i])
         if order is None:
@@ -130,7 +130,7 @@ def decided(desk: Desk) -> list[Order]:
         orders.append(order)
         if order.leg is Leg.ENTRY:
             tags = reasons(lim, rows[i], decisions[i])
-            origins[order.symbol] = _origin(order, setup, policy_id, tags, decisions[i])
+            origins[order.symbol] = _origin(order, setup, tags, decisions[i])
     desk.state = replace(desk.state, origins=origins)
     return orders
 
@@ -176,14 +176,14 @@ def _order(desk: Desk, symbol: str, dec: Any) -> Order | None:
     )
 
 
-def _origin(order: Order, setup: Setup, policy_id: str, tags: tuple[str, ...], dec: Any) -> Origin:
+def _origin(order: Order, setup: Setup, tags: tuple[str, ...], dec: Any) -> Origin:
     return Origin(
         decision_id=order.decision_id,
         order_id=order.client_id,
         size_pre=float(dec["size_pre"]),
         size_post_risk=float(dec["size_post_risk"]),
         reason_tags=tags,
-        policy_id=policy_id,
+        policy_id=setup.policy_id,
         experiment_id=setup.experiment_id,
         model_version=setup.model_version,
     )

@@ -65,7 +65,7 @@ def setup_of(context: Context, ready: Prepared, *, book: str) -> Setup:
         toggled=_toggled(context, ready, replied.disabled) if replied else {},
         watching=watching_of(context, ready.verdict),
     )
-    epoch = sha256([setup.traded_policy.id, ready.model_version])[:16]
+    epoch = sha256([setup.policy_id, ready.model_version])[:16]
     return replace(setup, experiment_id=epoch)
 
 

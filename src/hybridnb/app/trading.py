@@ -122,7 +122,7 @@ def _one(
     if not decided:
         setup = replace(setup, entries=False, actions=(), in_force=None)
     stamp = {
-        "policy_id": setup.traded_policy.id,
+        "policy_id": setup.policy_id,
         "experiment_id": setup.experiment_id,
         "model_version": setup.model_version,
     }

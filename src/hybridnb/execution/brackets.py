@@ -37,6 +37,33 @@ def _leg(position: Position, side: Side, leg: Leg, kind: OrderType) -> Order:
     )
 
 
+def standing(position: Position, working: Iterable[Order], *, tick: int) -> bool:
+    """Whether both legs rest already as `legs` asks for them, so that amending changes nothing.
+
+    Parameters
+    ----------
+    working : iterable of Order
+        The symbol's.
+    tick : int
+        Of the instrument, now: a level off it would be refused.
+    """
+    size, found = abs(position.quantity), 0
+    for order in working:
+        if order.leg is Leg.STOP:
+            level, price = position.stop, order.stop
+        elif order.leg is Leg.TARGET:
+            level, price = position.target, order.limit
+        else:
+            continue
+        same = price == level and order.left == size and level % tick == 0
+        if not same or order.state is not OrderState.ACCEPTED or order.refusals:
+            return False
+        if order.client_id != client_id(position.opened, position.decision_id, order.leg):
+            return False
+        found += 1
+    return found == len(_LEGS)
+
+
 def is_alone(symbol: str, fills: Iterable[Fill]) -> bool:
     """Whether a leg has filled since the last entry, so that a rule may have ended the target.
 

@@ -8,7 +8,7 @@ BOTH_MUST_TRIGGER a leg waits for the other's touch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from zlib import crc32
 
 from hybridnb.costs import Rates, latency_draw, slippage_bps, slipped
@@ -17,6 +17,7 @@ from hybridnb.execution.depth import Depth
 from hybridnb.execution.oco import BOTH, STOP, TARGET, remembered, which_first
 from hybridnb.fills import limit_reference, stop_reference
 from hybridnb.limits import CODE
+from hybridnb.values import replace
 
 TOUCHED = "touched"
 BITS = {Leg.STOP: STOP, Leg.TARGET: TARGET}
@@ -69,15 +70,15 @@ def in_bar(order: Order, bar: Bar) -> tuple[int, bool]:
     """
     sign = order.side.sign
     stop, limit = order.stop or 0, order.limit or 0
-    match order.type:
-        case OrderType.MARKET:
-            return bar.open, True
-        case OrderType.LIMIT:
-            at = limit_reference(bar, limit, sign)
-            return at, at > 0
-        case OrderType.STOP:
-            at = stop_reference(bar, stop, sign)
-            return at, at > 0
+    kind = order.type
+    if kind is OrderType.MARKET:
+        return bar.open, True
+    if kind is OrderType.LIMIT:
+        at = limit_reference(bar, limit, sign)
+        return at, at > 0
+    if kind is OrderType.STOP:
+        at = stop_reference(bar, stop, sign)
+        return at, at > 0
     if order.note == TOUCHED:
         return limit_reference(bar, limit, sign), True
     at = stop_reference(bar, stop, sign)

@@ -12,7 +12,6 @@ they offer, so that neither the assumed spread nor the assumed impact is charged
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from hybridnb.costs import rates
 from hybridnb.domain import (
@@ -45,6 +44,7 @@ from hybridnb.execution.working import Orders
 from hybridnb.fills import most_fillable
 from hybridnb.policy import Costs
 from hybridnb.ports import Events, Statement
+from hybridnb.values import replace
 
 __all__ = ["CLOSE", "END", "OPEN", "RANGE", "Liquidity", "PaperVenue"]
 OPEN, RANGE, CLOSE, END = "open", "range", "close", "end"
@@ -172,7 +172,6 @@ class PaperVenue:
             `open`: market orders fill, at the open or on the symbol's book. `range`: at most one
             protective leg of each symbol, then entries and exits that wait for a price. `close`:
             sweeps. `end`: entries expire, volume used is forgotten.
-
         """
         if phase == END:
             self._used = {}
@@ -201,7 +200,8 @@ class PaperVenue:
         return changed, fills
 
     def _protect(self, bars: Mapping[str, Bar], changed: list[Order], fills: list[Fill]) -> None:
-        asked = {o.symbol for o in self.working if o.leg in BITS and reached(o, bars)}
+        legs_at_work = (o for o in self.working if o.leg is Leg.STOP or o.leg is Leg.TARGET)
+        asked = {order.symbol for order in legs_at_work if reached(order, bars)}
         for symbol in sorted(asked):
             legs, bar = {order.leg: order for order in self._orders.of(symbol)}, bars[symbol]
             if bar.volume == 0:

@@ -1,0 +1,42 @@
+"""A value with some fields changed is the one the standard library makes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hybridnb.book import Book
+from hybridnb.domain import Leg, Order, OrderState, OrderType, Side
+from hybridnb.values import fields_of, replace
+
+ORDER = Order("a", "S", Side.BUY, 5, OrderType.STOP, Leg.STOP, OrderState.CREATED, "d", stop=7)
+CHANGES = st.fixed_dictionaries(
+    {},
+    optional={"quantity": st.integers(), "note": st.text(), "state": st.sampled_from(OrderState)},
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class One:
+    only: int
+
+
+@given(changes=CHANGES)
+def test_it_is_the_standard_librarys(changes: dict[str, object]) -> None:
+    assert replace(ORDER, **changes) == dataclasses.replace(ORDER, **changes)
+    assert type(replace(ORDER, **changes)) is Order
+
+
+def test_what_isnt_named_is_the_very_same() -> None:
+    positions: dict[str, object] = {}
+    assert replace(Book(1, positions), cash=2).positions is positions  # type: ignore[arg-type]
+    assert replace(One(1), only=2) == One(2)
+    assert fields_of(One)[1](One(3)) == (3,)
+
+
+def test_a_name_that_is_no_field_is_refused() -> None:
+    with pytest.raises(TypeError, match="colour"):
+        replace(ORDER, colour="red")
