@@ -124,9 +124,15 @@ def _acting_loop(w: World, t: int, lim: Limits, opening: int) -> Ints:
         no_buy = (raw < most * total) | (shut & (held >= 0))
         no_sell = (raw > least * total) | ((shut | long_only) & (held <= 0))
         w.idle[j] = no_buy & no_sell
+    # What a name reads first is waited for: a loop that does nothing else waits for many at once.
+    m, names, known = 0, w.names, w.confidence
     for j in range(len(quantity)):
-        if w.idle[j]:
-            continue
+        names[m] = j
+        m += w.idle[j] == 0
+    for i in range(m):
+        known[i] = w.facts[s, names[i], MEDIAN_VALUE]
+    for i in range(m):
+        j = names[i]
         scored = blend(
             only,
             p_short=p_short[j],
@@ -134,14 +140,12 @@ def _acting_loop(w: World, t: int, lim: Limits, opening: int) -> Ints:
             rl=rl[j],
             volatility_z=w.volatility_z[s],
             sentiment=w.sentiment[s, j],
-            liquidity=liquidity_score(
-                w.facts[s, j, MEDIAN_VALUE], lim.name[w.bucket[j]] * opening / SCALE
-            ),
+            liquidity=liquidity_score(known[i], lim.name[w.bucket[j]] * opening / SCALE),
             correlation=w.correlation[s],
             correlation_floor=w.correlation_floor[s],
         )
         if scored.action != 0 and acts(w, t, lim, j, scored.action):
-            w.names[n], w.action[n] = j, scored.action
+            names[n], w.action[n] = j, scored.action
             w.score[n], w.confidence[n] = scored.score, scored.confidence
             n += 1
     return by_conviction(w.score[:n])
