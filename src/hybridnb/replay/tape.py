@@ -225,7 +225,8 @@ def _numbers(part: Any) -> Any:
         return Rates(*map(_as_list, part))
     if not isinstance(part, np.ndarray) or part.dtype.names:
         return part
-    view: Any = part  # arrays are buffers, which their annotations don't tell
+    # Arrays that came from another process may lie anywhere; what a replay writes to never does.
+    view: Any = np.require(part, requirements=["A"])
     return memoryview(view)
 
 
