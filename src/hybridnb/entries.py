@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from hybridnb.clamps import FNO, Room, clamp
 from hybridnb.domain import Refusal
 from hybridnb.limits import BUCKETS, Limits, loop_form
-from hybridnb.sizing import cap_size, kelly, scale_size, tail_risk_with, wanted_size
+from hybridnb.sizing import (
+    Capped,
+    Scaled,
+    cap_size,
+    kelly,
+    scale_size,
+    tail_risk_with,
+    wanted_size,
+)
 
 _MARGIN_BOUND, _REFUSED_BOUND = 5, 6  # positions in domain.Bound after the four caps
 _BUCKETS = len(BUCKETS)
@@ -46,6 +54,15 @@ class Context(NamedTuple):
     margin: float
     risk: float
     returns: NDArray[np.float64]
+
+
+class Others(NamedTuple):
+    """The sums of `Context` alone: enough for all but the tail."""
+
+    bucket: float
+    gross: float
+    margin: float
+    risk: float
 
 
 class Totals(NamedTuple):
@@ -128,14 +145,21 @@ loop_form(add_scaled, _add_scaled_loop)
 
 def context_of(totals: Totals, row: Any, held: float, risk: float) -> Context:
     """The book without one name's own holding and risk."""
+    others = others_of(totals.bucket, totals.sums, row, held, risk)
+    return Context(others.bucket, others.gross, others.margin, others.risk, totals.returns)
+
+
+def others_of(
+    bucket: NDArray[np.float64], sums: NDArray[np.float64], row: Any, held: float, risk: float
+) -> Others:
+    """The sums of `Totals` without one name's own holding and risk."""
     own = abs(held)
     margin = own * row["margin_rate"] if own > 0.0 and row["bucket"] == FNO else 0.0
-    return Context(
-        totals.bucket[row["bucket"]] - own,
-        totals.sums[0] - own,
-        totals.sums[1] - margin,
-        totals.sums[2] - (risk if own > 0.0 else 0.0),
-        totals.returns,
+    return Others(
+        bucket[row["bucket"]] - own,
+        sums[0] - own,
+        sums[1] - margin,
+        sums[2] - (risk if own > 0.0 else 0.0),
     )
 
 
@@ -161,12 +185,9 @@ def cap_row(lim: Limits, row: Any, dec: Any, context: Context) -> None:
     wanted = wanted_size(dec["score"], lim.bucket[code])
     win = row["win_long"] if dec["action"] > 0 else row["win_short"]
     quarter = lim.kelly_fraction * kelly(win, lim.payoff)
-    headroom = lim.bucket[code] - context.bucket
-    leverage = lim.max_leverage - context.gross
-    cap = cap_size(
-        wanted, name=lim.name[code], headroom=headroom, quarter_kelly=quarter, leverage=leverage
-    )
-    dec["size_pre"], dec["quarter_kelly"], dec["headroom"] = wanted, quarter, headroom
+    cap = cap_entry(lim, code, wanted, quarter, context)
+    dec["size_pre"], dec["quarter_kelly"] = wanted, quarter
+    dec["headroom"] = lim.bucket[code] - context.bucket
     dec["capped"], dec["bound"] = cap.capped, cap.bound
     if not quarter > 0.0:
         refused |= _KELLY
@@ -175,46 +196,91 @@ def cap_row(lim: Limits, row: Any, dec: Any, context: Context) -> None:
     dec["refused"] = refused
 
 
-def scale_row(lim: Limits, account: Account, row: Any, dec: Any, context: Context) -> None:
-    """Multipliers and clamps, from the capped size and the tail of the book with the order.
+def cap_entry(lim: Limits, code: int, wanted: float, quarter: float, context: Any) -> Capped:
+    """The smallest of the wanted size, a quarter of Kelly's and the room in the book."""
+    return cap_size(
+        wanted,
+        name=lim.name[code],
+        headroom=lim.bucket[code] - context.bucket,
+        quarter_kelly=quarter,
+        leverage=lim.max_leverage - context.gross,
+    )
 
-    `var` and `es` of `dec` are read: any figures at or below the limits give the same size.
+
+class Fit(NamedTuple):
+    """A size after multipliers and clamps, and what took part of it."""
+
+    size: float
+    refused: int
+    by_margin: bool
+    heat: float
+    scaled: Scaled
+
+
+def scale_row(lim: Limits, account: Account, row: Any, dec: Any, context: Context) -> None:
+    """Multipliers and clamps, from the capped size and the tail of the book with the order."""
+    tail, refused = (dec["var"], dec["es"]), dec["refused"]
+    fit = fit_entry(lim, account, row, context, capped=dec["capped"], tail=tail, refused=refused)
+    scaled = fit.scaled
+    dec["heat"], dec["m_posture"] = fit.heat, scaled.posture
+    dec["m_volatility"], dec["m_var"], dec["m_es"] = scaled.volatility, scaled.var, scaled.es
+    dec["m_heat"], dec["m_crisis"] = scaled.heat, scaled.crisis
+    if fit.by_margin:
+        dec["bound"] = _MARGIN_BOUND
+    if fit.refused:
+        dec["bound"] = _REFUSED_BOUND
+    dec["refused"] = fit.refused
+    dec["size_post_risk"] = dec["action"] * fit.size if fit.size > 0.0 else 0.0
+
+
+def fit_entry(
+    lim: Limits,
+    account: Account,
+    row: Any,
+    context: Any,
+    *,
+    capped: float,
+    tail: tuple[float, float],
+    refused: int,
+) -> Fit:
+    """A capped size after its multipliers and clamps.
+
+    Any `tail` (VaR and ES) at or below the limits gives the same size.
     """
-    code, capped, refused = row["bucket"], dec["capped"], dec["refused"]
-    own_risk = max(row["risk"], stop_risk(lim, row, capped))
+    code, own_risk = row["bucket"], max(row["risk"], stop_risk(lim, row, capped))
     heat = (context.risk + own_risk) / lim.loss_limit
-    posture = row["posture"] * (lim.no_rl_factor if row["rl"] != row["rl"] else 1.0)
     scaled = scale_size(
         lim,
         capped,
         annual_volatility=row["annual_volatility"],
-        var=dec["var"],
-        es=dec["es"],
+        var=tail[0],
+        es=tail[1],
         heat=heat,
         crisis=account.crisis,
-        posture=posture,
+        posture=row["posture"] * (lim.no_rl_factor if row["rl"] != row["rl"] else 1.0),
     )
-    dec["heat"], dec["m_posture"] = heat, scaled.posture
-    dec["m_volatility"], dec["m_var"], dec["m_es"] = scaled.volatility, scaled.var, scaled.es
-    dec["m_heat"], dec["m_crisis"] = scaled.heat, scaled.crisis
-    if dec["var"] != dec["var"]:
+    if tail[0] != tail[0]:
         refused |= _TAIL_UNKNOWN
-    leverage = lim.max_leverage - context.gross
     margin_rate = row["margin_rate"] if code == FNO else 0.0
     room = Room(
-        lim.name[code], dec["headroom"], leverage, account.margin_available - context.margin
+        lim.name[code],
+        lim.bucket[code] - context.bucket,
+        lim.max_leverage - context.gross,
+        account.margin_available - context.margin,
     )
     size = clamp(scaled.size, room, margin_rate=margin_rate, refusals=refused)
-    if 0.0 < size < scaled.size and margin_rate > 0.0:
-        dec["bound"] = _MARGIN_BOUND
-    elif size + refused == 0 and not (margin_rate <= 0.0 or room.margin / margin_rate > 0.0):
+    by_margin = 0.0 < size < scaled.size and margin_rate > 0.0
+    if size + refused == 0 and not (margin_rate <= 0.0 or room.margin / margin_rate > 0.0):
         refused |= _MARGIN
     if not size * account.equity >= lim.min_order_value and refused == 0:
         size, refused = 0.0, _BELOW_MINIMUM
-    if refused:
-        dec["bound"] = _REFUSED_BOUND
-    dec["refused"] = refused
-    dec["size_post_risk"] = dec["action"] * size if size > 0.0 else 0.0
+    return Fit(size, refused, by_margin, heat, scaled)
+
+
+def known(*, price: Any, atr: Any, volatility: Any, held: Any, risk: Any) -> Any:
+    """Whether what an entry is sized by is finite and makes sense; of floats or of columns."""
+    finite = abs(price + atr + volatility + held + risk) < np.inf
+    return finite & (price > 0.0) & (atr > 0.0) & (volatility >= 0.0)
 
 
 def stop_risk(lim: Limits, row: Any, size: float) -> float:
@@ -226,9 +292,8 @@ def _own_refusals(lim: Limits, row: Any, dec: Any) -> int:
     bits = 0
     if dec["action"] < 0 and lim.allow_short == 0.0:
         bits |= _NO_SHORTS
-    known = row["price"] > 0.0 and row["atr"] > 0.0 and row["annual_volatility"] >= 0.0
-    total = row["price"] + row["atr"] + row["annual_volatility"] + row["held"] + row["risk"]
-    if not (known and abs(total) < np.inf):
+    price, atr, volatility = row["price"], row["atr"], row["annual_volatility"]
+    if not known(price=price, atr=atr, volatility=volatility, held=row["held"], risk=row["risk"]):
         bits |= _NOT_FINITE
     if dec["confidence"] < lim.confidence_threshold:
         bits |= _LOW

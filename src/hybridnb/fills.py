@@ -32,9 +32,12 @@ def most_fillable(bar: Bar | Prices, participation: float, used: int) -> int:
 
     `NO_LIMIT` where the feed has no volume (none can be known); 0 in a bar without trades.
     """
-    if bar.volume < 0:
-        return NO_LIMIT
-    return max(0, int(participation * bar.volume) - used)
+    return fillable(bar.volume, participation, used)
+
+
+def fillable(volume: int, participation: float, used: int) -> int:
+    """`most_fillable` of a bar with this volume."""
+    return NO_LIMIT if volume < 0 else max(0, int(participation * volume) - used)
 
 
 def stop_reference(bar: Bar | Prices, stop: int, sign: int) -> int:

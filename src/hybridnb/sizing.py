@@ -7,7 +7,8 @@ the sign belongs to the caller. NaN never passes: an unknown input gives a size 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,12 +39,12 @@ class Scaled(NamedTuple):
     size: float
 
 
-def wanted_size(score: float, bucket_limit: float) -> float:
-    """`size_pre = bucket_limit × 2 × abs(score − 0.5)`."""
+def wanted_size(score: Any, bucket_limit: Any) -> Any:
+    """`size_pre = bucket_limit × 2 × abs(score − 0.5)`; of floats or of columns."""
     return bucket_limit * 2.0 * abs(score - 0.5)
 
 
-def kelly(p: float, payoff: float) -> float:
+def kelly(p: Any, payoff: float) -> Any:
     """Kelly's share for a bet that wins `payoff` with probability p and loses 1 otherwise.
 
     `f = (p·b − (1 − p)) / b` (Kelly 1956). Negative: no edge. NaN stays NaN.
@@ -83,10 +84,10 @@ def tail_risk(returns: NDArray[np.float64]) -> tuple[float, float]:
     if finite.size < MIN_TAIL_ROWS:
         return np.nan, np.nan
     k = int(np.ceil(TAIL_SHARE * finite.size))
-    total = 0.0
-    for i in range(k):
-        total += float(finite[i])
-    return max(0.0, -float(finite[k - 1])), max(0.0, -total / k)
+    total, worst = 0.0, finite[:k].tolist()
+    for each in worst:
+        total += each
+    return max(0.0, -worst[-1]), max(0.0, -total / k)
 
 
 def tail_risk_with(
@@ -138,12 +139,12 @@ def tail_within(
     of VaR. False where a return isn't finite and where the bound doesn't tell.
     """
     after = book + more * returns
-    total = float(after.sum())
     beyond = after[after < -var_limit]
-    rank = int(np.ceil(TAIL_SHARE * len(after)))
-    if len(after) < MIN_TAIL_ROWS or not abs(total) < np.inf or len(beyond) >= rank:
+    rank = math.ceil(TAIL_SHARE * len(after))
+    # The sum of squares is finite where all are, and takes less than a look at each.
+    if len(after) < MIN_TAIL_ROWS or len(beyond) >= rank or not after.dot(after) < np.inf:
         return False
-    excess = float((-beyond - var_limit).sum())
+    excess = float((-beyond - var_limit).sum()) if len(beyond) else 0.0
     return var_limit + excess / rank <= es_limit * _SURELY
 
 

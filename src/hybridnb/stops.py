@@ -7,7 +7,7 @@ on the instrument's tick. A stop never moves away from the price.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hybridnb.domain import SCALE, Position
 from hybridnb.policy import Stops
@@ -18,9 +18,8 @@ def on_tick(units: float, tick: int, up: bool) -> int:
     """A price in 1/10,000 rounded to the tick above (`up`) or below, at least one tick."""
     # `units // tick` for floats takes a remainder, which is slow: here a quotient that rounded.
     whole = math.floor(units / tick)
-    whole += int((whole + 1) * tick <= units) - int(whole * tick > units)
-    exact = whole * tick == units
-    ticks = whole if exact or not up else whole + 1
+    whole += ((whole + 1) * tick <= units) - (whole * tick > units)
+    ticks = whole if not up or whole * tick == units else whole + 1
     return max(tick, ticks * tick)
 
 
@@ -57,9 +56,14 @@ def tighter(stop: int, other: int, sign: int) -> int:
     return max(stop, other) if sign > 0 else min(stop, other)
 
 
+def resting(rule: StopRule, entry: Any, atr: Any, best: Any, sign: Any) -> Any:
+    """Whether the trailing stop isn't in profit yet at this best price; of numbers or columns."""
+    return sign * (best - entry) < rule.activation * (atr * SCALE)
+
+
 def trailed(rule: StopRule, entry: float, atr: float, best: int, sign: int, tick: int) -> int:
     """The trailing stop at this best price: 0 until in profit by `activation` ATR."""
-    if sign * (best - entry) < rule.activation * (atr * SCALE):
+    if resting(rule, entry, atr, best, sign):
         return 0
     return on_tick(best - sign * rule.trailing * (atr * SCALE), tick, sign < 0)
 

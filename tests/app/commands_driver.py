@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,8 @@ from hybridnb.app import live_trading
 from hybridnb.app.cli import cli
 from hybridnb.app.context import Context
 from hybridnb.app.panel import PREDICTIONS, panel
+from hybridnb.app.progress import Say
+from hybridnb.app.setting_up import Prepared
 from hybridnb.market import calendar
 
 SESSIONS = 320  # of history
@@ -42,12 +43,12 @@ POLICY = {
 class SureLab:
     """Stands for `Lab`: everything is expected to rise, without hours of training."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, say: Say) -> None:
         bars = context.market.bars
         frame = bars[["symbol", "session"]].assign(
             **dict.fromkeys(PREDICTIONS, 0.9) | {"win_long": 0.6, "win_short": 0.4}
         )
-        self.panel = panel(
+        found = panel(
             context.market,
             sessions=context.sessions,
             ordinals=context.ordinals,
@@ -55,15 +56,12 @@ class SureLab:
             facts=context.facts,
             predictions=frame,
         )
-        self.model = SimpleNamespace(version="sure")
-
-    @staticmethod
-    def hints(day: Any, state: Any) -> Any:
-        return np.full(len(day.symbols), 4.0)
+        hints = lambda day, state: np.full(len(day.symbols), 4.0)  # noqa: E731
+        self.prepared = Prepared(found, hints, "sure", None, lambda features: found)
 
 
-# What a test's session has instead of a trained model, its verdict, and a second of patience.
-STANDS_FOR = {"Lab": SureLab, "find_verdict": lambda context, model: None, "LISTEN": 0.2}
+# What a test's session has instead of a trained model, and instead of a second of patience.
+STANDS_FOR = {"Lab": SureLab, "LISTEN": 0.2}
 
 
 def upcoming(kind: str, count: int) -> list[pd.Timestamp]:

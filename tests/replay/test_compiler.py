@@ -241,7 +241,7 @@ def owned(value: Any) -> Any:
     """A copy of all that a kernel may write to."""
     if isinstance(value, World):
         return replace(value, **{name: deepcopy(getattr(value, name)) for name in CHANGING})
-    return deepcopy(value)
+    return np.array(value) if isinstance(value, memoryview) else deepcopy(value)
 
 
 def equal(one: Any, other: Any) -> None:

@@ -5,12 +5,15 @@ The same events in the same order as the session's desk books and records them.
 
 from __future__ import annotations
 
+from struct import Struct
+from typing import Any
+
 import numpy as np
 
 from hybridnb.book import part_of
 from hybridnb.costs import commission, latency_draw, slippage_bps, slipped
 from hybridnb.domain import Leg, OrderState
-from hybridnb.fills import LEG, STOP, TARGET, Prices, most_fillable
+from hybridnb.fills import LEG, NO_LIMIT, STOP, TARGET, fillable
 from hybridnb.limits import loop_form
 from hybridnb.replay.tape import (
     ADV,
@@ -38,14 +41,16 @@ CANCELLED, REJECTED, EXPIRED = (
     _STATES.index(OrderState[name]) for name in ("CANCELLED", "REJECTED", "EXPIRED")
 )
 ORDERS, FILLS, TRADES = range(3)
+ROW = Struct(f"{WIDTH}q")  # as memory holds a row
 UNPRICED = UNFILLED = 0  # a market order's price; what an order has filled at first
 BUY = 1
 
 
-def put(rows: Ints, count: Ints, kind: int, values: tuple[int, ...]) -> None:
+def put(rows: Any, count: Ints, kind: int, values: tuple[int, ...]) -> None:
     """Write the next row of a log."""
-    rows[count[kind]] = values
-    count[kind] += 1
+    at = count[kind]
+    ROW.pack_into(rows, ROW.size * at, *values)
+    count[kind] = at + 1
 
 
 def _put_loop(rows: Ints, count: Ints, kind: int, values: tuple[int, ...]) -> None:
@@ -73,25 +78,38 @@ def tell(
     put(w.orders, w.written, ORDERS, (t, j, leg, sign, quantity, filled, price, state, 0))
 
 
+def make_room(w: World, t: int) -> None:
+    """Set what session t's bars fill of each name."""
+    volume = w.volume[t]
+    most = (w.rates.participation * volume).astype(np.int64)
+    w.room[:] = np.where(volume < 0, NO_LIMIT, most)
+
+
+def _make_room_loop(w: World, t: int) -> None:
+    volume, participation = w.volume[t], w.rates.participation
+    for j in range(len(volume)):
+        w.room[j] = fillable(volume[j], participation, 0)
+
+
+loop_form(make_room, _make_room_loop)
+
+
 def execute(w: World, t: int, j: int, leg: int, *, sign: int, left: int, reference: int) -> int:
     """Fill what the bar allows of an order at a reference price; the units."""
-    rates = w.rates
-    bar = Prices(0, 0, 0, 0, int(w.volume[t, j]))
-    used = int(w.used[j])
-    quantity = min(left, most_fillable(bar, rates.participation, used))
+    rates, room = w.rates, w.room[j]
+    quantity: int = min(left, room)
     if quantity <= 0:
         return 0
-    w.used[j] = used + quantity
-    multiplier = int(w.multiplier[j])
-    price = reference
+    w.room[j] = room - quantity
+    multiplier, price = w.multiplier[j], reference
     if leg != TARGET:
         bps = slippage_bps(
             rates,
-            int(w.bucket[j]),
+            w.bucket[j],
             quantity=quantity,
             adv_units=_adv_units(w, t - 1, j),
-            daily_volatility=_known(float(w.facts[t - 1, j, DAILY_VOLATILITY])),
-            draw=latency_draw(int(w.key[j]), int(w.days[t])),
+            daily_volatility=w.facts[t - 1, j, DAILY_VOLATILITY],
+            draw=latency_draw(w.key[j], w.days[t]),
         )
         price = slipped(reference, sign, bps)
     fee = commission(rates, quantity=quantity, price=price * multiplier)
@@ -102,45 +120,38 @@ def execute(w: World, t: int, j: int, leg: int, *, sign: int, left: int, referen
 
 
 def _adv_units(w: World, seen: int, j: int) -> float:
-    close = float(w.facts[seen, j, PRICE])
-    return _known(float(w.facts[seen, j, ADV]) / close) if close > 0.0 else 0.0
-
-
-def _known(x: float) -> float:
-    return x if x == x else 0.0
+    close = w.facts[seen, j, PRICE]
+    return float(w.facts[seen, j, ADV] / close) if close > 0.0 else 0.0
 
 
 def book(w: World, t: int, k: int) -> None:
     """Book row k of the fills."""
-    row = w.fills[k]
-    j, leg, sign = int(row[1]), int(row[2]), int(row[3])
-    quantity, price, fee = int(row[4]), int(row[5]), int(row[7])
-    value = price * quantity * int(w.multiplier[j])
+    fills = w.fills
+    j, leg, sign = fills[k, 1], fills[k, 2], fills[k, 3]
+    quantity, price, fee = fills[k, 4], fills[k, 5], fills[k, 7]
+    value = price * quantity * w.multiplier[j]
     w.money[CASH] -= sign * value + fee
     if leg == SWEEP:
         w.money[SIP_UNITS] += quantity
         w.money[SIP_CARRY] -= value + fee
     elif leg == ENTRY:
-        _enter(w, t, j, k)
+        _enter(w, t, j, sign=sign, quantity=quantity, value=value, price=price)
+        w.fees[j] += fee
     else:
-        _reduce(w, t, j, k)
+        _reduce(w, t, j, leg, closed=quantity, price=price, value=value, fee=fee)
 
 
-def _enter(w: World, t: int, j: int, k: int) -> None:
-    row = w.fills[k]
-    sign, quantity, price = int(row[3]), int(row[4]), int(row[5])
-    multiplier = int(w.multiplier[j])
-    if w.quantity[j] == 0:
+def _enter(w: World, t: int, j: int, *, sign: int, quantity: int, value: int, price: int) -> None:
+    held, cost, stop = w.quantity[j], w.cost[j], w.stop[j]
+    if held == 0:
         w.entry_atr[j] = w.facts[t - 1, j, ATR]
         w.best[j] = price
-        w.cost[j] = w.fees[j] = w.stop[j] = w.stop_filled[j] = w.target_filled[j] = 0
-    w.quantity[j] += sign * quantity
-    w.cost[j] += sign * quantity * price * multiplier
-    w.fees[j] += row[7]
-    entry = int(w.cost[j]) / (int(w.quantity[j]) * multiplier)
-    stop, target = levels(w.stops, entry, float(w.entry_atr[j]), sign, int(w.tick[j]))
-    w.stop[j] = tighter(stop, int(w.stop[j]), sign)
-    w.target[j] = target
+        cost = stop = w.fees[j] = w.stop_filled[j] = w.target_filled[j] = 0
+    held, cost = held + sign * quantity, cost + sign * value
+    w.quantity[j], w.cost[j] = held, cost
+    entry = cost / (held * w.multiplier[j])
+    first, w.target[j] = levels(w.stops, entry, w.entry_atr[j], sign, w.tick[j])
+    w.stop[j] = tighter(first, stop, sign)
     w.moved[j] = 1
     tell_legs(w, t, j, ACCEPTED)
 
@@ -153,23 +164,22 @@ def tell_legs(w: World, t: int, j: int, state: int) -> None:
 
 def tell_leg(w: World, t: int, j: int, leg: int, *, state: int) -> None:
     """Record the stop or the target of a position, of its full size."""
-    held = int(w.quantity[j])
-    filled = int(w.stop_filled[j] if leg == STOP else w.target_filled[j])
-    price = int(w.stop[j] if leg == STOP else w.target[j])
+    held = w.quantity[j]
+    filled = w.stop_filled[j] if leg == STOP else w.target_filled[j]
+    price = w.stop[j] if leg == STOP else w.target[j]
     sign, size = -1 if held > 0 else 1, abs(held) + filled
-    tell(w, t, j, leg, sign=sign, quantity=size, filled=filled, price=price, state=state)
+    put(w.orders, w.written, ORDERS, (t, j, leg, sign, size, filled, price, state, 0))
 
 
-def _reduce(w: World, t: int, j: int, k: int) -> None:
-    fill = w.fills[k]
-    leg, closed, price = int(fill[2]), int(fill[4]), int(fill[5])
-    held = int(w.quantity[j])
+def _reduce(
+    w: World, t: int, j: int, leg: int, *, closed: int, price: int, value: int, fee: int
+) -> None:
+    held, basis = w.quantity[j], w.cost[j]
     sign, whole = 1 if held > 0 else -1, abs(held)
-    cost = part_of(int(w.cost[j]), closed, whole)
-    fees = part_of(int(w.fees[j]), closed, whole)
-    pnl = sign * price * closed * int(w.multiplier[j]) - cost - fees - int(fill[7])
+    cost, fees = part_of(basis, closed, whole), part_of(w.fees[j], closed, whole)
+    pnl = sign * value - cost - fees - fee
     _remember(w, t, (j, leg, pnl))
-    row = (t, j, leg, sign, closed, int(w.cost[j]), held, price, pnl)
+    row = (t, j, leg, sign, closed, basis, held, price, pnl)
     put(w.trades, w.written, TRADES, row)
     if closed == whole:
         _close(w, t, j, leg)
@@ -203,7 +213,7 @@ def _remember(w: World, t: int, trade: tuple[int, int, int]) -> None:
 
 def submit_exit(w: World, t: int, j: int, leg: int) -> None:
     """Accept a market order that closes a whole position."""
-    units = abs(int(w.quantity[j]))
+    units = abs(w.quantity[j])
     w.leaving[j], w.exit_quantity[j], w.exit_filled[j] = leg, units, 0
     w.queue[w.queue[-1]] = j
     w.queue[-1] += 1
@@ -212,8 +222,8 @@ def submit_exit(w: World, t: int, j: int, leg: int) -> None:
 
 def tell_exit(w: World, t: int, j: int, state: int) -> None:
     """Record the market exit at work on a position."""
-    sign, leg = -1 if w.quantity[j] > 0 else 1, int(w.leaving[j])
-    units, filled = int(w.exit_quantity[j]), int(w.exit_filled[j])
+    sign, leg = -1 if w.quantity[j] > 0 else 1, w.leaving[j]
+    units, filled = w.exit_quantity[j], w.exit_filled[j]
     tell(w, t, j, leg, sign=sign, quantity=units, filled=filled, price=UNPRICED, state=state)
 
 

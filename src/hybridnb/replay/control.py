@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from hybridnb.domain import Refusal
@@ -54,7 +56,7 @@ def open_session(w: World, t: int) -> int:
         risk[DEMOTED] = 1
     risk[STATE], risk[KILLED], risk[WARNINGS] = ACTIVE, 0, 0
     w.money[REALISED] = 0
-    return equity(w, w.last)
+    return equity(w.arrays, w.arrays.last)
 
 
 def equity(w: World, prices: Ints) -> int:
@@ -115,7 +117,7 @@ loop_form(keep_last, _keep_last_loop)
 def mark(w: World, t: int, opening: int, bars: Ints) -> int:
     """Equity at the session's opens or closes, and what the kill switch makes of it."""
     risk = w.risk
-    value = equity(w, prices_now(w, t, bars))
+    value = equity(w.arrays, prices_now(w.arrays, t, bars))
     if risk[KILLED]:
         return value
     pnl = (value - opening) / opening
@@ -143,7 +145,7 @@ def _kill(w: World, t: int) -> None:
         recent += w.kills[k] >= first
     if recent >= limit:
         risk[QUARANTINE] = now + sessions
-    for j in held_names(w):
+    for j in held_names(w.arrays):
         if w.leaving[j] == 0:
             submit_exit(w, t, int(j), FLATTEN)
 
@@ -153,7 +155,7 @@ def submit(w: World, t: int, orders: Ints) -> Ints:
     risk, n = w.risk, 0
     active = risk[STATE] == ACTIVE
     for i in range(len(orders)):
-        j, units, leg = int(orders[i, 0]), int(orders[i, 1]), int(orders[i, 2])
+        j, units, leg = orders[i, 0], orders[i, 1], orders[i, 2]
         if active or (leg != ENTRY and not risk[KILLED]):
             continue
         code = _KILL_SWITCH if risk[KILLED] else _TRADING_STATE
@@ -161,7 +163,7 @@ def submit(w: World, t: int, orders: Ints) -> Ints:
         row = (t, j, leg, sign, abs(units), 0, 0, REJECTED, code)
         put(w.orders, w.written, ORDERS, row)
     for i in range(len(orders)):
-        j, units, leg = int(orders[i, 0]), int(orders[i, 1]), int(orders[i, 2])
+        j, units, leg = orders[i, 0], orders[i, 1], orders[i, 2]
         if leg != ENTRY and not risk[KILLED]:
             submit_exit(w, t, j, leg)
         elif leg == ENTRY and active:
@@ -181,13 +183,14 @@ def settle(w: World, t: int, value: int, first_trade: int) -> None:
     w.risk[EQUITIES] += 1
     w.money[PEAK] = max(w.money[PEAK], value)
     w.equity[t] = value
-    keep_last(w, t)
+    keep_last(w.arrays, t)
     _lock_all(w, t, value, first_trade)
     for k in range(first_trade, w.written[TRADES]):
-        j = int(w.trades[k, 1])
+        j = w.trades[k, 1]
         if w.cooldown[j] < now:
             w.cooldown[j] = now + w.cooldown_bars
-        if w.low_profit[j] < now and _lost(w, j):
+    for j in losing(w.arrays, first_trade):
+        if w.low_profit[j] < now:
             w.low_profit[j] = now + w.low_profit_guard[1]
 
 
@@ -197,38 +200,79 @@ def _lock_all(w: World, t: int, value: int, first_trade: int) -> None:
     today = False
     for k in range(first_trade, w.written[TRADES]):
         today = today or w.trades[k, 2] == STOP
-    if today and w.risk[STOP_LOCK] < now:
-        recent = 0
-        for k in range(min(w.risk[CLOSED], HISTORY)):
-            recent += w.closed[k, 2] == STOP and w.closed[k, 0] > now - window
-        if recent >= stops:
-            w.risk[STOP_LOCK] = now + length
+    if today and w.risk[STOP_LOCK] < now and stopped(w.arrays, now - window) >= stops:
+        w.risk[STOP_LOCK] = now + length
     window, length = w.drawdown_guard
-    top = value
-    for k in range(min(w.risk[EQUITIES], HISTORY)):
-        if w.equities[k, 0] > now - window:
-            top = max(top, w.equities[k, 1])
+    top = highest(w.arrays, now - window, value)
     if w.risk[DRAWDOWN_LOCK] < now and value <= (1.0 - w.drop) * top:
         w.risk[DRAWDOWN_LOCK] = now + length
 
 
+def stopped(w: World, before: int) -> int:
+    """How many of the trades remembered were closed by a stop since."""
+    known = w.closed[: w.risk[CLOSED]]
+    return int(np.count_nonzero((known[:, 2] == STOP) & (known[:, 0] > before)))
+
+
+def _stopped_loop(w: World, before: int) -> int:
+    count = 0
+    for k in range(min(w.risk[CLOSED], HISTORY)):
+        count += w.closed[k, 2] == STOP and w.closed[k, 0] > before
+    return count
+
+
+loop_form(stopped, _stopped_loop)
+
+
+def highest(w: World, before: int, now: int) -> int:
+    """The highest of equity now and what is remembered of it since."""
+    known = w.equities[: w.risk[EQUITIES]]
+    return int(np.max(known[:, 1], initial=now, where=known[:, 0] > before))
+
+
+def _highest_loop(w: World, before: int, now: int) -> int:
+    top = now
+    for k in range(min(w.risk[EQUITIES], HISTORY)):
+        if w.equities[k, 0] > before:
+            top = max(top, w.equities[k, 1])
+    return top
+
+
+loop_form(highest, _highest_loop)
+
+
+def losing(w: World, first_trade: int) -> Sequence[int]:
+    """Names of today's trades whose last ones remembered are enough, and lost together."""
+    last, wanted = w.risk[CLOSED], w.low_profit_guard[0]
+    newest = w.closed[(last - 1 - np.arange(min(last, HISTORY))) % HISTORY]
+    names = w.trades[first_trade : w.written[TRADES], 1]
+    counts = np.count_nonzero(newest[:, 1] == names[:, None], axis=1)
+    often: list[int] = names[counts >= wanted].tolist()
+    return [j for j in often if newest[newest[:, 1] == j, 3][:wanted].sum() < 0]
+
+
+def _losing_loop(w: World, first_trade: int) -> Ints:
+    n, names = 0, w.trades[first_trade : w.written[TRADES], 1].copy()
+    for j in names:
+        names[n] = j
+        n += _lost(w, j)
+    return names[:n]
+
+
+loop_form(losing, _losing_loop)
+
+
 def _lost(w: World, j: int) -> bool:
-    """Whether the name's last trades that are remembered are enough, and lost together."""
-    last, wanted = int(w.risk[CLOSED]), w.low_profit_guard[0]
-    kept = w.closed[(last - 1 - np.arange(min(last, HISTORY))) % HISTORY]
-    pnl = kept[kept[:, 1] == j, 3][:wanted]
-    return len(pnl) == wanted and int(pnl.sum()) < 0
-
-
-def _lost_loop(w: World, j: int) -> bool:
-    count, total, wanted = 0, 0, w.low_profit_guard[0]
-    last = w.risk[CLOSED]
-    for back in range(1, min(last, HISTORY) + 1):
+    count, wanted, last = 0, w.low_profit_guard[0], w.risk[CLOSED]
+    known = min(last, HISTORY)
+    for at in range(known):
+        count += w.closed[at, 1] == j
+    if count < wanted:
+        return False
+    count, total = 0, 0
+    for back in range(1, known + 1):
         at = (last - back) % HISTORY
         if w.closed[at, 1] == j and count < wanted:
             count += 1
             total += w.closed[at, 3]
-    return count == wanted and total < 0
-
-
-loop_form(_lost, _lost_loop)
+    return total < 0

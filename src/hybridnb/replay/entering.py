@@ -14,45 +14,34 @@ from hybridnb.domain import SCALE
 from hybridnb.entries import (
     Account,
     Totals,
-    cap_row,
-    context_of,
+    cap_entry,
+    fit_entry,
     grow,
-    scale_row,
+    others_of,
     stop_risk,
     totals_of,
 )
 from hybridnb.limits import Limits, loop_form
-from hybridnb.replay.tape import ANNUAL_VOLATILITY, ATR, PRICE, WIN_LONG, WIN_SHORT, World
+from hybridnb.replay.tape import ANNUAL_VOLATILITY, ATR, PRICE, World
 from hybridnb.sizing import tail_risk_with, tail_within, whole_lots
 
 
 class Turn(NamedTuple):
-    """A session's sizing in progress."""
+    """A session's sizing in progress: its opening, the account, how many returns the book has."""
 
     opening: int
     account: Account
-    totals: Totals
+    returns: int
 
 
-def turn_of(w: World, t: int, opening: int) -> Turn:
-    """The book at the opening in shares of equity."""
-    shares(w, opening)
-    window = (max(0, t - w.window), t)
-    totals = light(totals_of(w.rows, w.share, w.open_risk, w.returns, window))
-    crisis = bool(w.crisis[t - 1]) or w.correlation[t - 1] > w.crisis_correlation
-    return Turn(opening, Account(opening / SCALE, w.margin, crisis), totals)
-
-
-def light(totals: Totals) -> Totals:
-    """The same with its few sums as what Python reads faster than arrays."""
-    return Totals(totals.bucket.tolist(), totals.sums.tolist(), totals.returns)
-
-
-def _as_they_are(totals: Totals) -> Totals:
-    return totals
-
-
-loop_form(light, _as_they_are)
+def turn_of(w: World, window: tuple[int, int], opening: int) -> Turn:
+    """Count the book at the opening in shares of equity, with its returns in a window."""
+    a, length, s = w.arrays, window[1] - window[0], window[1] - 1
+    totals = totals_of(w.rows, a.share, a.open_risk, a.returns, window)
+    a.book_bucket[:], a.book_sums[:] = totals.bucket, totals.sums
+    a.book_returns[:length] = totals.returns
+    crisis = bool(w.crisis[s]) or w.correlation[s] > w.crisis_correlation
+    return Turn(opening, Account(opening / SCALE, w.margin, crisis), length)
 
 
 def shares(w: World, opening: int) -> None:
@@ -74,56 +63,44 @@ def _shares_loop(w: World, opening: int) -> None:
 loop_form(shares, _shares_loop)
 
 
-def size_name(w: World, t: int, lim: Limits, turn: Turn, j: int) -> int:
-    """Size one entry, count it in the book for the names after it; its signed units or 0."""
-    row, dec, s = w.row[0], w.dec[0], t - 1
-    held, risk = float(w.share[j]), float(w.open_risk[j])
-    row["held"], row["risk"], row["posture"], row["refused"] = held, risk, 1.0, 0
-    row["rl"], row["price"], row["atr"] = (
-        float(w.rl[s, j]),
-        float(w.facts[s, j, PRICE]),
-        float(w.facts[s, j, ATR]),
-    )
-    row["annual_volatility"] = float(w.facts[s, j, ANNUAL_VOLATILITY])
-    row["win_long"], row["win_short"] = (
-        float(w.facts[s, j, WIN_LONG]),
-        float(w.facts[s, j, WIN_SHORT]),
-    )
-    row["margin_rate"], row["bucket"] = float(w.margin_rate[j]), int(w.bucket[j])
-    context = context_of(turn.totals, row, held, risk)
-    cap_row(lim, row, dec, context)
+def size_name(w: World, t: int, lim: Limits, turn: Turn, i: int) -> int:
+    """Size the i-th that acts, count it in the book for those after it; its signed units or 0."""
+    j, action, row, s = w.names[i], w.action[i], w.row[0], t - 1
+    held, risk = w.share[j], w.open_risk[j]
+    row["risk"], row["posture"], row["rl"] = risk, 1.0, w.rl[s, j]
+    row["price"], row["atr"] = w.facts[s, j, PRICE], w.facts[s, j, ATR]
+    row["annual_volatility"] = w.facts[s, j, ANNUAL_VOLATILITY]
+    row["margin_rate"], row["bucket"] = w.margin_rate[j], w.bucket[j]
+    others = others_of(w.book_bucket, w.book_sums, row, held, risk)
+    capped = cap_entry(lim, row["bucket"], w.wanted[i], w.quarter[i], others).capped
     before = abs(held)
-    if dec["refused"] != 0 or dec["capped"] <= before:
+    if capped <= before:
         return 0
-    # Its tail can only shrink a size, and figures within the limits leave it as it is.
-    dec["var"] = dec["es"] = 0.0
-    scale_row(lim, turn.account, row, dec, context)
-    if abs(dec["size_post_risk"]) <= before:
+    # The book's tail can only shrink a size, and figures within the limits leave it as it is.
+    account, within = turn.account, (0.0, 0.0)
+    size = fit_entry(lim, account, row, others, capped=capped, tail=within, refused=0).size
+    if size <= before:
         return 0
-    returns = w.returns[j, max(0, t - w.window) : t]
-    more = dec["action"] * dec["capped"] - held
-    if not tail_within(turn.totals.returns, more, returns, lim.var_limit, lim.es_limit):
-        dec["var"], dec["es"] = tail_risk_with(turn.totals.returns, more, returns)
-        scale_row(lim, turn.account, row, dec, context)
-    target = dec["size_post_risk"]
-    if abs(target) <= before:
-        return 0
-    own = max(risk, stop_risk(lim, row, abs(target)))
-    grow(turn.totals, row, returns, target - held, own - risk)
-    return entry_units(w, lim, turn, j)
+    returns, book = w.arrays.returns[j, t - turn.returns : t], w.arrays.book_returns[: turn.returns]
+    more = action * capped - held
+    if not tail_within(book, more, returns, lim.var_limit, lim.es_limit):
+        tail = tail_risk_with(book, more, returns)
+        size = fit_entry(lim, account, row, others, capped=capped, tail=tail, refused=0).size
+        if size <= before:
+            return 0
+    own = max(risk, stop_risk(lim, row, size))
+    totals = Totals(w.book_bucket, w.book_sums, book)
+    grow(totals, row, returns, action * size - held, own - risk)
+    units: int = action * units_of(w, lim, turn.opening, j, size)
+    return units
 
 
-def entry_units(w: World, lim: Limits, turn: Turn, j: int) -> int:
-    """Signed units that a sized decision asks for; 0 where they are worth less than an order."""
-    dec, held, price = w.dec[0], abs(int(w.quantity[j])), int(w.last[j])
+def units_of(w: World, lim: Limits, opening: int, j: int, size: float) -> int:
+    """Units to add for a size; 0 where they are worth less than an order."""
+    price, multiplier = w.last[j], w.multiplier[j]
     units = whole_lots(
-        abs(dec["size_post_risk"]),
-        equity=turn.opening,
-        price=price,
-        delta=float(w.delta[j]),
-        multiplier=int(w.multiplier[j]),
-        lot=int(w.lot[j]),
+        size, equity=opening, price=price, delta=w.delta[j], multiplier=multiplier, lot=w.lot[j]
     )
-    more = units - held
+    more = units - abs(w.quantity[j])
     least = max(1.0, lim.min_order_value * SCALE)
-    return int(dec["action"]) * more if more * price * int(w.multiplier[j]) >= least else 0
+    return int(more) if more * price * multiplier >= least else 0

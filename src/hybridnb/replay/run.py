@@ -47,17 +47,17 @@ Hints = Callable[[World, int], Any]
 
 def session(w: World, t: int) -> None:
     """Trade session t: decided on row t − 1, entered at the open, marked at the close."""
-    first_trade = int(w.written[TRADES])
+    first_trade = w.written[TRADES]
     opening = open_session(w, t)
     orders = decide_session(w, t, opening)
-    mark(w, t, opening, w.open)
+    mark(w, t, opening, w.arrays.open)
     entries = submit(w, t, orders)
     market_orders(w, t, entries)
     protective_orders(w, t)
     trail_stops(w, t)
     swept = sweep(w, t)
     expire(w, t, entries, swept)
-    value = mark(w, t, opening, w.close)
+    value = mark(w, t, opening, w.arrays.close)
     settle(w, t, value, first_trade)
 
 
@@ -65,7 +65,8 @@ def sessions(w: World, start: int, stop: int) -> int:
     """Trade sessions from `start` on, to `stop` or until a log might run over; the next one."""
     most = ROWS_A_NAME * (len(w.bucket) + 1)
     orders, fills, trades = len(w.orders) - most, len(w.fills) - most, len(w.trades) - most
-    t, written = start, w.written
+    t, w = start, w.numbers
+    written = w.written
     while t < stop and written[0] <= orders and written[1] <= fills and written[2] <= trades:
         session(w, t)
         t += 1
@@ -142,7 +143,7 @@ def replay(
     least, bars = 4 * ROWS_A_NAME * (n + 1), n * len(tape.days)
     room = (least + bars // 2, least + bars // 8, least + bars // 8)
     log = new_log(room, len(tape.days))
-    book, scratch = new_book(n, cash=cash, last=last), new_scratch(n)
+    book, scratch = new_book(n, cash=cash, last=last), new_scratch(n, tape.window)
     world = world_of(tape, names, rules, book, log, scratch)
     t = start
     while t < stop:

@@ -35,14 +35,13 @@ from numba.extending import (
 from numba.np.arrayobj import populate_array
 from numba.np.numpy_support import from_dtype
 
-from hybridnb.decide import DECISION, INPUT
+from hybridnb.costs import Rates
+from hybridnb.decide import INPUT
 from hybridnb.limits import Limits
 from hybridnb.replay.tape import World
 
-LIMITS = np.dtype(
-    [(name, "f8", (5,)) if name in ("bucket", "name") else (name, "f8") for name in Limits._fields]
-)
 WORD = ir.IntType(64)
+FORMS = ("arrays", "numbers")  # of a world: here one and the same
 
 
 class Handle:
@@ -50,8 +49,8 @@ class Handle:
 
     def __init__(self, world: World) -> None:
         parts = {f.name: _plain(getattr(world, f.name)) for f in fields(World)}
-        records = {"row": np.zeros(1, INPUT), "dec": np.zeros(1, DECISION)}
-        self.kept = parts | records | {"limits": _records(world.limits)}
+        records = {"limits": _records(world.limits), "rates": _records((world.rates,)).reshape(())}
+        self.kept = parts | records | {"row": np.zeros(1, INPUT)}
         self.words = np.frombuffer(b"".join(map(_packed, self.kept.values())), np.int64)
         self.address = self.words.ctypes.data
 
@@ -63,13 +62,10 @@ def _plain(part: Any) -> Any:
     return np.require(part, requirements=["C", "W"])
 
 
-def _records(every: tuple[Limits, ...]) -> Any:
-    """Limits as records, which are passed by reference."""
-    records = np.zeros(len(every), LIMITS)
-    for at, each in enumerate(every):
-        for name, value in each._asdict().items():
-            records[name][at] = value
-    return records
+def _records(every: tuple[Limits | Rates, ...]) -> Any:
+    """Numbers and rows of numbers as records, which are passed by reference."""
+    shapes = [(name, "f8", np.shape(value)) for name, value in every[0]._asdict().items()]
+    return np.array([tuple(each) for each in every], shapes)
 
 
 def _packed(part: Any) -> bytes:
@@ -104,8 +100,14 @@ def _form(part: Any) -> Any:
 
 @lru_cache(maxsize=4)
 def _type_like(names: tuple[str, ...], forms: tuple[Any, ...]) -> WorldType:
-    of = (types.Array(from_dtype(x[0]), x[1], "C") if isinstance(x, tuple) else x for x in forms)
-    return WorldType(tuple(zip(names, of, strict=True)))
+    return WorldType(tuple(zip(names, map(_member, forms), strict=True)))
+
+
+def _member(form: Any) -> Any:
+    if not isinstance(form, tuple):
+        return form
+    of = from_dtype(form[0])
+    return types.Array(of, form[1], "C") if form[1] else of
 
 
 @unbox(WorldType)
@@ -123,11 +125,13 @@ class WorldAttributes(AttributeTemplate):
     key = WorldType
 
     def generic_resolve(self, kind: WorldType, name: str) -> Any:
-        return dict(kind.members).get(name)
+        return kind if name in FORMS else dict(kind.members).get(name)
 
 
 @lower_getattr_generic(WorldType)
 def _attribute(context: Any, builder: Any, kind: WorldType, address: Any, name: str) -> Any:
+    if name in FORMS:
+        return address
     before = 0
     for member, of in kind.members:
         if member == name:
@@ -163,6 +167,8 @@ def _load(context: Any, builder: Any, of: Any, words: Any) -> Any:
         return context.make_tuple(builder, of, parts)
     if isinstance(of, types.Array):
         return _array(context, builder, of, [word(at) for at in range(_words(of))])
+    if isinstance(of, types.Record):
+        return builder.inttoptr(word(0), context.get_value_type(of))
     return builder.bitcast(word(0), context.get_value_type(of)) if of is types.float64 else word(0)
 
 

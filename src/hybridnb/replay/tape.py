@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybridnb.costs import Rates
-from hybridnb.limits import Limits
+from hybridnb.limits import BUCKETS, Limits
 from hybridnb.stops import StopRule
 
 Ints = NDArray[np.int64]
@@ -154,7 +155,6 @@ class Book:
     exit_quantity: Ints
     exit_filled: Ints
     queue: Ints
-    used: Ints
     last: Ints
     cooldown: Ints
     low_profit: Ints
@@ -179,10 +179,11 @@ class Scratch:
     """What a session's sizing works on; nothing of it outlives the session.
 
     `share` and `open_risk`, shape (n,), are holdings, signed, and open risks in shares of equity.
-    `idle`, shape (n,), tells who can't act; `names`, `action`, `score` and `confidence`, shape
-    (n,), are of the names that act, in the symbols' order; `asked`,
-    shape (n, 3), are the orders made of them. `row` and `dec` are one record each of
-    `decide.INPUT` and `decide.DECISION`, or what is read like them.
+    `idle`, shape (n,), tells who can't act; `names`, `action`, `score`, `wanted` and
+    `quarter`, shape (n,), are of the names that act, in the symbols' order; `asked`,
+    shape (n, 3), are the orders made of them. `room`, shape (n,), is what the bar may still fill
+    of each name. `book_bucket`, `book_sums` and `book_returns` are
+    `entries.Totals`. `row` is one record of `decide.INPUT`, or what is read like it.
     """
 
     share: Floats
@@ -191,15 +192,46 @@ class Scratch:
     names: Ints
     action: Ints
     score: Floats
-    confidence: Floats
+    wanted: Floats
+    quarter: Floats
     asked: Ints
+    room: Ints
+    book_bucket: Floats
+    book_sums: Floats
+    book_returns: Floats
     row: Any
-    dec: Any
 
 
 @dataclass(frozen=True)
 class World(Scratch, Log, Book, Rules, Names, Tape):
-    """Everything of a replay as one flat value: what the kernels are given."""
+    """Everything of a replay as one flat value: what the kernels are given.
+
+    A kernel names the form it reads, which to a compiler is one and the same: `arrays`, or
+    `numbers`, the same memory in the form that Python reads number by number the fastest.
+    """
+
+    @property
+    def arrays(self) -> World:
+        return self
+
+    @property
+    def numbers(self) -> World:
+        parts: dict[str, Any] = {f.name: _numbers(getattr(self, f.name)) for f in fields(self)}
+        return cast(World, SimpleNamespace(**parts, arrays=self))
+
+
+def _numbers(part: Any) -> Any:
+    if isinstance(part, Rates):
+        return Rates(*map(_as_list, part))
+    if not isinstance(part, np.ndarray) or part.dtype.names:
+        return part
+    # Arrays that came from another process may lie anywhere; what a replay writes to never does.
+    view: Any = np.require(part, requirements=["A"])
+    return memoryview(view)
+
+
+def _as_list(part: Any) -> Any:
+    return part.tolist() if isinstance(part, np.ndarray) else part
 
 
 def world_of(*parts: Scratch | Log | Book | Rules | Names | Tape) -> World:
@@ -242,9 +274,11 @@ def new_log(rows: tuple[int, int, int], sessions: int) -> Log:
     return Log(orders, fills, trades, np.zeros(3, np.int64), np.zeros(sessions, np.int64))
 
 
-def new_scratch(n: int) -> Scratch:
-    """Room to size n names; the records are plain, which Python reads faster than NumPy's."""
+def new_scratch(n: int, window: int) -> Scratch:
+    """Room to size n names; the record is plain, which Python reads faster than NumPy's."""
     parts: dict[str, Any] = {field.name: np.zeros(n) for field in fields(Scratch)}
-    parts |= {name: np.zeros(n, np.int64) for name in ("idle", "names", "action")}
-    parts |= {"asked": np.zeros((n, 3), np.int64), "row": [{}], "dec": [{}]}
+    parts |= {name: np.zeros(n, np.int64) for name in ("idle", "names", "action", "room")}
+    parts |= {"book_bucket": np.zeros(len(BUCKETS)), "book_sums": np.zeros(3)}
+    parts |= {"book_returns": np.zeros(window)}
+    parts |= {"asked": np.zeros((n, 3), np.int64), "row": [{}]}
     return Scratch(**parts)

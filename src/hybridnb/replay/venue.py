@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from hybridnb.domain import SCALE
@@ -23,27 +25,29 @@ from hybridnb.replay.booking import (
     book,
     execute,
     held_names,
+    make_room,
     tell,
     tell_exit,
     tell_leg,
 )
 from hybridnb.replay.tape import REALISED, SIP_CARRY, Ints, World
-from hybridnb.stops import tighter, trailed
+from hybridnb.stops import resting, tighter, trailed
 
 SWEEP_ROOM = 0.01  # share of a unit's price kept for slippage and commission
 
 
 def market_orders(w: World, t: int, entries: Ints) -> None:
     """Fill at the open: exits before entries; `entries` has rows (name, signed units, filled)."""
+    make_room(w.arrays, t)
     first = w.written[FILLS]
     for leg in (FLATTEN, EXIT):
         for q in range(w.queue[-1]):
-            j = int(w.queue[q])
+            j = w.queue[q]
             if w.leaving[j] != leg or w.close[t, j] == 0:
                 continue
             sign = -1 if w.quantity[j] > 0 else 1
-            left = int(w.exit_quantity[j] - w.exit_filled[j])
-            done = execute(w, t, j, leg, sign=sign, left=left, reference=int(w.open[t, j]))
+            left = w.exit_quantity[j] - w.exit_filled[j]
+            done = execute(w, t, j, leg, sign=sign, left=left, reference=w.open[t, j])
             if done > 0:
                 w.exit_filled[j] += done
                 tell_exit(w, t, j, FILLED if done == left else PARTIAL)
@@ -55,11 +59,11 @@ def market_orders(w: World, t: int, entries: Ints) -> None:
 
 
 def _enter(w: World, t: int, entries: Ints, e: int) -> None:
-    j, wanted = int(entries[e, 0]), int(entries[e, 1])
+    j, wanted = entries[e, 0], entries[e, 1]
     if w.close[t, j] == 0:
         return
     sign, units = 1 if wanted > 0 else -1, abs(wanted)
-    done = execute(w, t, j, ENTRY, sign=sign, left=units, reference=int(w.open[t, j]))
+    done = execute(w, t, j, ENTRY, sign=sign, left=units, reference=w.open[t, j])
     if done > 0:
         entries[e, 2] = done
         tell_done(w, t, j, ENTRY, sign=sign, quantity=units, filled=done)
@@ -78,20 +82,19 @@ def tell_expired(
     tell(w, t, j, leg, sign=sign, quantity=quantity, filled=filled, price=UNPRICED, state=EXPIRED)
 
 
-def touched(w: World, t: int) -> Ints:
+def touched(w: World, t: int) -> Sequence[int]:
     """Names whose stop or target may fill in the bar: the array form looks at all held at once."""
-    held = held_names(w)
+    held = np.flatnonzero(w.quantity)
     long = w.quantity[held] > 0
     low, high = w.low[t][held], w.high[t][held]
     down, up = np.where(long, w.stop[held], w.target[held]), w.stop[held]
     up = np.where(long, w.target[held], up)
-    found: Ints = held[(w.close[t][held] > 0) & ((low <= down) | (high >= up))]
+    found: list[int] = held[(w.close[t][held] > 0) & ((low <= down) | (high >= up))].tolist()
     return found
 
 
 def _touched_loop(w: World, t: int) -> Ints:
-    held = held_names(w)
-    n = 0
+    held, n = held_names(w), 0
     for j in held:
         long = w.quantity[j] > 0
         down = w.stop[j] if long else w.target[j]
@@ -108,62 +111,57 @@ loop_form(touched, _touched_loop)
 def protective_orders(w: World, t: int) -> None:
     """Run the brackets through the bar's range: at most one leg of each name."""
     first = w.written[FILLS]
-    for at in touched(w, t):
-        j = int(at)
-        prices = (int(w.open[t, j]), int(w.high[t, j]), int(w.low[t, j]))
-        bar = Prices(prices[0], prices[1], prices[2], int(w.close[t, j]), 0)
-        held = int(w.quantity[j])
+    for j in touched(w.arrays, t):
+        bar = Prices(w.open[t, j], w.high[t, j], w.low[t, j], w.close[t, j], 0)
+        held = w.quantity[j]
         sign = -1 if held > 0 else 1
-        leg, reference = protective_fill(bar, int(w.stop[j]), int(w.target[j]), sign)
+        leg, reference = protective_fill(bar, w.stop[j], w.target[j], sign)
         if leg == 0:
             continue
         done = execute(w, t, j, leg, sign=sign, left=abs(held), reference=reference)
         if done > 0:
-            before = int(w.stop_filled[j] if leg == STOP else w.target_filled[j])
+            before = w.stop_filled[j] if leg == STOP else w.target_filled[j]
             if leg == STOP:
                 w.stop_filled[j] = before + done
             else:
                 w.target_filled[j] = before + done
             state = FILLED if done == abs(held) else PARTIAL
-            price = int(w.stop[j] if leg == STOP else w.target[j])
+            price = w.stop[j] if leg == STOP else w.target[j]
             whole, filled = abs(held) + before, before + done
             tell(w, t, j, leg, sign=sign, quantity=whole, filled=filled, price=price, state=state)
     for k in range(first, w.written[FILLS]):
         book(w, t, k)
 
 
-def clear(values: Ints) -> None:
-    """Set all to 0."""
-    values[:] = 0
-
-
-def _clear_loop(values: Ints) -> None:
-    for at in range(len(values)):
-        values[at] = 0
-
-
-loop_form(clear, _clear_loop)
-
-
-def to_trail(w: World, t: int) -> Ints:
-    """Names whose trailing stop may move: a better price, or another entry."""
-    held = held_names(w)
-    better = np.where(
-        w.quantity[held] > 0, w.high[t][held] > w.best[held], w.low[t][held] < w.best[held]
-    )
-    found: Ints = held[(w.close[t][held] > 0) & (better | (w.moved[held] > 0))]
+def to_trail(w: World, t: int) -> Sequence[int]:
+    """Keep the best prices; names whose trailing stop may move: in profit, at a better price or
+    after another entry.
+    """
+    held = np.flatnonzero(w.quantity)
+    long, best = w.quantity[held] > 0, w.best[held]
+    seen = np.where(long, w.high[t][held], w.low[t][held])
+    better = np.where(long, seen > best, seen < best)
+    new = (w.close[t][held] > 0) & (better | (w.moved[held] > 0))
+    names, best = held[new], np.where(better, seen, best)[new]
+    w.best[names], w.moved[names] = best, 0
+    entry = w.cost[names] / (w.quantity[names] * w.multiplier[names])
+    sign = np.where(long[new], 1, -1)
+    found: list[int] = names[~resting(w.stops, entry, w.entry_atr[names], best, sign)].tolist()
     return found
 
 
 def _to_trail_loop(w: World, t: int) -> Ints:
-    held = held_names(w)
-    n = 0
+    held, n = held_names(w), 0
     for j in held:
-        long = w.quantity[j] > 0
-        better = w.high[t, j] > w.best[j] if long else w.low[t, j] < w.best[j]
+        quantity, best = w.quantity[j], w.best[j]
+        seen = w.high[t, j] if quantity > 0 else w.low[t, j]
+        better = seen > best if quantity > 0 else seen < best
         if w.close[t, j] > 0 and (better or w.moved[j] > 0):
+            best = seen if better else best
+            w.best[j], w.moved[j] = best, 0
+            entry, sign = w.cost[j] / (quantity * w.multiplier[j]), 1 if quantity > 0 else -1
             held[n] = j
-            n += 1
+            n += not resting(w.stops, entry, w.entry_atr[j], best, sign)
     return held[:n]
 
 
@@ -173,17 +171,12 @@ loop_form(to_trail, _to_trail_loop)
 def trail_stops(w: World, t: int) -> None:
     """Move the stops of what is still open; they hold from the next bar."""
     rule = w.stops
-    for at in to_trail(w, t):
-        j = int(at)
-        held = int(w.quantity[j])
-        sign, best = 1 if held > 0 else -1, int(w.best[j])
-        seen = int(w.high[t, j]) if sign > 0 else int(w.low[t, j])
-        best = max(best, seen) if sign > 0 else min(best, seen)
-        entry = int(w.cost[j]) / (held * int(w.multiplier[j]))
-        found = trailed(rule, entry, float(w.entry_atr[j]), best, sign, int(w.tick[j]))
-        stop = tighter(int(w.stop[j]), found, sign)
-        w.best[j], w.moved[j] = best, 0
-        if stop != w.stop[j]:
+    for j in to_trail(w.arrays, t):
+        held, before = w.quantity[j], w.stop[j]
+        sign, entry = 1 if held > 0 else -1, w.cost[j] / (held * w.multiplier[j])
+        found = trailed(rule, entry, w.entry_atr[j], w.best[j], sign, w.tick[j])
+        stop = tighter(before, found, sign)
+        if stop != before:
             w.stop[j] = stop
             tell_leg(w, t, j, STOP, state=ACCEPTED)
 
@@ -194,18 +187,18 @@ def sweep(w: World, t: int) -> tuple[int, int]:
     Returns units ordered and filled.
     """
     money, j = w.money, w.sip
-    profit = int(money[REALISED])
+    profit = money[REALISED]
     if profit >= w.sip_min * SCALE:
         accrued = min(np.rint(w.sip_rate * profit), np.rint(w.sip_most * SCALE))
         money[SIP_CARRY] += int(accrued)
     if j < 0 or w.close[t, j] == 0 or money[SIP_CARRY] <= 0:
         return 0, 0
-    close = int(w.close[t, j])
-    units = int(int(money[SIP_CARRY]) / (close * (1.0 + SWEEP_ROOM)))
+    close = w.close[t, j]
+    units = int(money[SIP_CARRY] / (close * (1.0 + SWEEP_ROOM)))
     if units <= 0:
         return 0, 0
     tell(w, t, j, SWEEP, sign=BUY, quantity=units, filled=UNFILLED, price=UNPRICED, state=ACCEPTED)
-    first = int(w.written[FILLS])
+    first = w.written[FILLS]
     done = execute(w, t, j, SWEEP, sign=BUY, left=units, reference=close)
     if done > 0:
         tell_done(w, t, j, SWEEP, sign=BUY, quantity=units, filled=done)
@@ -216,14 +209,13 @@ def sweep(w: World, t: int) -> tuple[int, int]:
 def expire(w: World, t: int, entries: Ints, swept: tuple[int, int]) -> None:
     """The bar is over: what is left of entries and of a sweep expires."""
     for e in range(len(entries)):
-        j, wanted, done = int(entries[e, 0]), int(entries[e, 1]), int(entries[e, 2])
+        j, wanted, done = entries[e, 0], entries[e, 1], entries[e, 2]
         if done < abs(wanted):
             sign = 1 if wanted > 0 else -1
             tell_expired(w, t, j, ENTRY, sign=sign, quantity=abs(wanted), filled=done)
     units, done = swept
     if done < units:
         tell_expired(w, t, w.sip, SWEEP, sign=BUY, quantity=units, filled=done)
-    clear(w.used)
     n = 0
     for q in range(w.queue[-1]):
         if w.leaving[w.queue[q]] > 0:
