@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
+from escalating import hopeful, quiet
 
 from hybridnb.app.brokers import (
     BrokerRequest,
@@ -19,12 +19,11 @@ from hybridnb.app.brokers import (
     open_broker,
     section,
 )
-from hybridnb.app.context import Context, Request, open_day
+from hybridnb.app.context import Request, open_day
 from hybridnb.app.ledgers import open_ledger
 from hybridnb.app.live_account import Differs, adopt_account, compare_account
-from hybridnb.app.live_trading import Clock, Pace, Prepared, trade_broker
+from hybridnb.app.live_trading import Clock, Pace, trade_broker
 from hybridnb.app.operators import act
-from hybridnb.app.panel import PREDICTIONS, panel
 from hybridnb.app.paper_broker import PaperBroker
 from hybridnb.app.trading import trade
 from hybridnb.domain import Leg
@@ -33,37 +32,6 @@ from hybridnb.policy import validated
 
 DAY = Request(session="2013-02-25")
 NEXT = Request(session="2013-02-26")
-
-
-KNOWN: dict[str, Prepared] = {}  # by session: the same for every test
-
-
-def hopeful(context: Context) -> Prepared:
-    """Everything is expected to rise: every core name is entered."""
-    if context.session not in KNOWN:
-        KNOWN[context.session] = predicted(context)
-    return KNOWN[context.session]
-
-
-def predicted(context: Context) -> Prepared:
-    bars = context.market.bars
-    frame = bars[["symbol", "session"]].assign(
-        **dict.fromkeys(PREDICTIONS, 0.9) | {"win_long": 0.6, "win_short": 0.4}
-    )
-    found = panel(
-        context.market,
-        sessions=context.sessions,
-        ordinals=context.ordinals,
-        features=context.features,
-        facts=context.facts,
-        predictions=frame,
-    )
-    hints = lambda day, state: np.full(len(day.symbols), 4.0)  # noqa: E731
-    return Prepared(found, hints, "m", None, lambda features: found)
-
-
-def quiet(text: str) -> None:
-    """Nothing is said."""
 
 
 def run(request: Request, **more: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -133,8 +133,6 @@ def silent(answer: Answer) -> bool:
 
 def _asked(reasoner: Reasoner, call: Call, question: Question) -> tuple[Answer, Reply | None]:
     """The answer, its outcome after its shape was checked, and the reply if it is one."""
-    from dataclasses import replace
-
     try:
         answer = reasoner.ask(question)
     finally:
