@@ -153,6 +153,18 @@ def test_an_engineer_s_coefficients_bear_on_the_next_training_and_on_nothing_els
     assert found.inputs == fresh.inputs
 
 
+def test_a_reply_to_a_book_at_a_broker_reaches_the_training_too(
+    friday: Context, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    fresh = opened(Home(tmp_path_factory.mktemp("broker")), friday.session)
+    book = f"sample-{fresh.market.digest[:8]}-ibkr"
+    assert taught(fresh, book=book).learning == fresh.learning  # nobody has traded such a book
+    row = {"kind": "inputs", "feed": "sample", "broker": "ibkr", "book": book}
+    row |= {"session": "2013-02-01", "n": 0, "data_digest": "0"}
+    fresh.ledger().append("session", [row])
+    assert opened(fresh.home, fresh.session).learning.ppo.returns == 0.5
+
+
 def test_the_backtest_shares_no_session_with_the_hint_s_training(friday: Context) -> None:
     lab = Lab(friday)
     model = train(friday, silent)

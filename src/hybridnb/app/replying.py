@@ -87,7 +87,11 @@ def taught(context: Context) -> Training:
     if not len(context.aligned) or not ledger.rows("operations", kind=REPLY):
         return own
     ordinal = int(context.ordinals[context.aligned[-1]]) + 1
-    known = standing_replies(ledger, find_book(ledger, context))
+    rows = ledger.rows("session", kind="inputs", feed=context.market.feed)
+    # One model serves the feed's books through every broker; the newest reply counts.
+    brokers = sorted({"", *(row.get("broker", "") for row in rows)})
+    books = [find_book(ledger, context, broker) for broker in brokers]
+    known = [reply for book in books for reply in standing_replies(ledger, book)]
     made = compose(
         context.settings.policy,
         known,
