@@ -13,6 +13,7 @@ from hybridnb.app.html import page
 from hybridnb.app.index import table
 from hybridnb.app.ledgers import open_ledger
 from hybridnb.app.runner import write_atomically
+from hybridnb.app.success import success, success_frame
 from hybridnb.app.views import Rows, of_kind
 from hybridnb.domain import SCALE
 from hybridnb.errors import Refused
@@ -64,7 +65,9 @@ def _book(ledger: Ledger, book: str, days: int) -> str:
         f"<section><h2>{escape(book)}</h2>"
         f"<figure>{figures.equity_curve(equity, title=book).svg}</figure>"
         f"{table(sessions, empty='No session.')}"
-        f"{table(alerts, empty='No alert.')}</section>"
+        f"{table(alerts, empty='No alert.')}"
+        "<h3>Success metrics and service levels, over the whole book</h3>"
+        f"{table(success_frame(success(ledger, book)), empty='No session.')}</section>"
     )
 
 

@@ -13,9 +13,8 @@ from hybridnb.app.history import History, open_history
 from hybridnb.app.home import dask_address
 from hybridnb.app.progress import Say, timed
 from hybridnb.app.sweeping import FIGURES, Grid, SweepFailed, combinations, shown, sweep
-from hybridnb.app.trials import configuration, record_trials
+from hybridnb.app.trials import record_trials, trial_rows
 from hybridnb.canonical import plain as reduced
-from hybridnb.canonical import sha256
 from hybridnb.errors import UsageError
 
 
@@ -86,9 +85,9 @@ def _swept(history: History, grid: Grid, **how: Any) -> tuple[pd.DataFrame, int]
             **how,
         )
     except SweepFailed as error:
-        record_trials(context, _rows(history, list(grid), error.frame))
+        record_trials(context, trial_rows(history, list(grid), error.frame))
         raise
-    return frame, record_trials(context, _rows(history, list(grid), frame))
+    return frame, record_trials(context, trial_rows(history, list(grid), frame))
 
 
 def parsed(choices: Sequence[str]) -> dict[str, list[Any]]:
@@ -114,27 +113,6 @@ def parsed(choices: Sequence[str]) -> dict[str, list[Any]]:
         except yaml.YAMLError:
             raise UsageError(f"--set {choice!r} has unreadable values", remedy=remedy) from None
     return grid
-
-
-def _rows(history: History, keys: Sequence[str], frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """One ledger row a finished combination; its id names all that its figures follow from."""
-    context = history.context
-    rows = []
-    for found in reduced(frame.to_dict("records")):
-        trial = {
-            "feed": context.market.feed,
-            "data": context.market.digest,
-            "model_version": history.model.version,
-            "sessions": list(history.sessions),
-            "policy": found["policy"],
-            "configuration": configuration(context, found["policy"]),
-            "figures": {name: found[name] for name in FIGURES},
-            "sha256": found["sha256"],
-        }
-        # Not of the id: the same policy may be asked for by other keys.
-        values = {key: found[key] for key in keys}
-        rows.append({"kind": "trial", "id": sha256(trial)[:16], **trial, "values": values})
-    return rows
 
 
 def sweep_text(done: dict[str, Any]) -> str:

@@ -9,9 +9,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from hybridnb import metrics
 from hybridnb.app.context import Context
-from hybridnb.canonical import sha256
+from hybridnb.app.history import History
+from hybridnb.app.sweeping import FIGURES
+from hybridnb.canonical import plain, sha256
 
 
 def configuration(context: Context, policy: str) -> str:
@@ -50,3 +54,32 @@ def record_trials(context: Context, rows: Sequence[Mapping[str, Any]]) -> int:
     if fresh:
         ledger.append("operations", fresh)
     return len(fresh)
+
+
+def trial_rows(history: History, keys: Sequence[str], frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """One ledger row a finished combination; its id names all that its figures follow from.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        The policy's keys that were varied, columns of `frame`.
+    frame : DataFrame
+        As `sweeping.sweep` returns it.
+    """
+    context, rows = history.context, []
+    made: Any = plain(frame.to_dict("records"))
+    for found in made:
+        trial = {
+            "feed": context.market.feed,
+            "data": context.market.digest,
+            "model_version": history.model.version,
+            "sessions": list(history.sessions),
+            "policy": found["policy"],
+            "configuration": configuration(context, found["policy"]),
+            "figures": {name: found[name] for name in FIGURES},
+            "sha256": found["sha256"],
+        }
+        # Not of the id: the same policy may be asked for by other keys.
+        values = {key: found[key] for key in keys}
+        rows.append({"kind": "trial", "id": sha256(trial)[:16], **trial, "values": values})
+    return rows

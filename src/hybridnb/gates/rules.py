@@ -62,13 +62,13 @@ def review(evidence: Evidence, *, seed: int, bars: Thresholds | None = None) -> 
     """
     t = bars or Thresholds()
     return (
-        _gate("performance", _performance(evidence, t)),
-        _gate("risk", _risk(evidence, t)),
-        _gate("calibration", _calibration(evidence, t, seed)),
-        _gate("stress", _stress(evidence)),
-        _gate("leakage", _leakage(evidence)),
-        _gate("drift", _checks("drift", evidence.drift)),
-        _gate("live consistency", _live(evidence, t)),
+        gate("performance", _performance(evidence, t)),
+        gate("risk", _risk(evidence, t)),
+        gate("calibration", _calibration(evidence, t, seed)),
+        gate("stress", _stress(evidence)),
+        gate("leakage", _leakage(evidence)),
+        gate("drift", _checks("drift", evidence.drift)),
+        gate("live consistency", _live(evidence, t)),
     )
 
 
@@ -79,7 +79,7 @@ def overall(gates: Sequence[Gate]) -> Status:
     return next((status for status in worst if status in found), Status.PASS)
 
 
-def _gate(name: str, figures: Sequence[Figure]) -> Gate:
+def gate(name: str, figures: Sequence[Figure]) -> Gate:
     failed = [f.name for f in figures if f.passed is False]
     unknown = [f.name for f in figures if f.passed is None]
     if failed:
@@ -90,7 +90,7 @@ def _gate(name: str, figures: Sequence[Figure]) -> Gate:
     return Gate(name, Status.PASS, tuple(figures), "every figure holds")
 
 
-def _figure(
+def figure(
     name: str, value: float | None, comparison: str, threshold: float, *, n: int, source: str
 ) -> Figure:
     if value is None or math.isnan(value):
@@ -110,16 +110,16 @@ def _performance(e: Evidence, t: Thresholds) -> list[Figure]:
     sharpe, rate = metrics.sharpe(e.returns), metrics.win_rate(e.pnl)
     factor, enough = metrics.profit_factor(e.pnl), True if trades >= t.trades else None
     return [
-        _figure("Sharpe", sharpe, ">=", t.sharpe, n=days, source=DAYS),
-        _figure("win rate", rate, ">=", t.win_rate, n=trades, source=TRADES),
-        _figure("profit factor", factor, ">=", t.profit_factor, n=trades, source=TRADES),
+        figure("Sharpe", sharpe, ">=", t.sharpe, n=days, source=DAYS),
+        figure("win rate", rate, ">=", t.win_rate, n=trades, source=TRADES),
+        figure("profit factor", factor, ">=", t.profit_factor, n=trades, source=TRADES),
         Figure("trades", trades, ">=", t.trades, trades, enough, TRADES),
-        _figure(
+        figure(
             *("deflated Sharpe", _deflated(e), ">=", t.deflated_sharpe),
             n=days,
             source=f"{DAYS}, {tried} trials counted",
         ),
-        _figure("PBO", e.pbo, "<=", t.pbo, n=tried, source="the trials' returns"),
+        figure("PBO", e.pbo, "<=", t.pbo, n=tried, source="the trials' returns"),
     ]
 
 
@@ -150,9 +150,9 @@ def _risk(e: Evidence, t: Thresholds) -> list[Figure]:
     deepest = metrics.max_drawdown(equity) if days else None
     swing = metrics.annual_volatility(e.returns)
     return [
-        _figure("drawdown", deepest, "<=", t.drawdown, n=days, source=DAYS),
-        _figure("volatility", swing, "<=", t.volatility, n=days, source=DAYS),
-        _figure("longest losing run", run, "<=", limit, n=trades, source=TRADES),
+        figure("drawdown", deepest, "<=", t.drawdown, n=days, source=DAYS),
+        figure("volatility", swing, "<=", t.volatility, n=days, source=DAYS),
+        figure("longest losing run", run, "<=", limit, n=trades, source=TRADES),
     ]
 
 
@@ -163,9 +163,9 @@ def _calibration(e: Evidence, t: Thresholds, seed: int) -> list[Figure]:
     y, p = e.outcomes, e.probabilities
     bound = _skill_bound(y, p, t, seed)
     return [
-        _figure("Brier", metrics.brier(y, p), "<=", t.brier, n=n, source=source),
-        _figure("Brier skill, lower bound", bound, ">", 0.0, n=n, source=source),
-        _figure("ECE", metrics.ece(y, p), "<=", t.ece, n=n, source=source),
+        figure("Brier", metrics.brier(y, p), "<=", t.brier, n=n, source=source),
+        figure("Brier skill, lower bound", bound, ">", 0.0, n=n, source=source),
+        figure("ECE", metrics.ece(y, p), "<=", t.ece, n=n, source=source),
     ]
 
 
@@ -193,12 +193,12 @@ def _stress(e: Evidence) -> list[Figure]:
     days, found = len(e.returns), e.stress or {}
     gain = float(np.prod(1.0 + e.returns)) - 1.0 if days else None
     base = [
-        _figure("base P&L", gain, ">", 0.0, n=days, source=DAYS),
-        _figure("base Sharpe", metrics.sharpe(e.returns), ">", 0.0, n=days, source=DAYS),
+        figure("base P&L", gain, ">", 0.0, n=days, source=DAYS),
+        figure("base Sharpe", metrics.sharpe(e.returns), ">", 0.0, n=days, source=DAYS),
     ]
     others = tuple(name for name in found if name not in SCENARIOS)
     return base + [
-        _figure(name, float(found[name]), ">=", 1.0, n=1, source="stress replay")
+        figure(name, float(found[name]), ">=", 1.0, n=1, source="stress replay")
         if name in found
         else Figure(name, None, ">=", 1.0, 0, None, "stress replay")
         for name in SCENARIOS + others
@@ -215,7 +215,7 @@ def _leakage(e: Evidence) -> list[Figure]:
 def _live(e: Evidence, t: Thresholds) -> list[Figure]:
     name, source = "live / backtest Sharpe", "daily net returns of the live or demo book"
     n = e.live_sessions
-    return [_figure(name, e.live_share, ">=", t.live_share, n=n, source=source)]
+    return [figure(name, e.live_share, ">=", t.live_share, n=n, source=source)]
 
 
 def _checks(
