@@ -202,3 +202,14 @@ def test_a_session_that_was_traded_keeps_its_rows_whatever_is_withdrawn_after(
     book.ledger.append("operations", [{"kind": "reply_withdrawn", "reply": row["id"]}])
     again = book.trade(SECOND)
     assert (again.head, again.written) == (head, False)
+
+
+def test_nobody_is_asked_about_a_session_whose_reply_would_be_over(
+    tmp_path: Path, cloud: OpenAiServer
+) -> None:
+    book = Book(write_params(tmp_path / "p", frontier=frontier(cloud.url)))
+    book.trade("2013-02-15")  # eight sessions before the next: a reply would hold for five
+    (row,) = book.ask(SECOND, spend=True)
+    assert (row["by"], row["taken"], row["reply"]) == ("nobody", False, None)
+    assert cloud.requests == 0 and not book.told("alert")
+    assert not [r for r in book.trade(SECOND).rows if r["kind"] == "in_force"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 from hybridnb.app.briefing import (
@@ -21,6 +22,7 @@ from hybridnb.app.briefing import (
     request_of,
 )
 from hybridnb.app.context import Context
+from hybridnb.app.events import MANUAL, Event, elapsed, pending
 from hybridnb.app.frontier import (
     OFFLINE,
     UNAVAILABLE,
@@ -46,22 +48,10 @@ from hybridnb.escalation.calls import Call, wire_values
 from hybridnb.escalation.changes import SESSIONS
 from hybridnb.escalation.quota import Ask
 from hybridnb.escalation.rules import rule_reply
-from hybridnb.escalation.triggers import CALLS, Fired
+from hybridnb.escalation.triggers import CALLS
 from hybridnb.ledger.store import Ledger
 from hybridnb.market import calendar
 from hybridnb.market.features import FEATURES
-
-MANUAL = "escalation_asked"  # an operator's, in the operations chain
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What asks: a session's `escalation` row, or an operator."""
-
-    id: str
-    fired: Fired
-    session: str
-    manual: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,6 +85,7 @@ def asking_of(
 ) -> Asking:
     """Who asks for a book as of a day, by this machine's clock."""
 
+    @cache  # a model is read once, however many events wait
     def prepared() -> Prepared:
         from hybridnb.app.lab import Lab
 
@@ -104,16 +95,6 @@ def asking_of(
         return dt.datetime.now(dt.UTC)
 
     return Asking(context, context.ledger(), book, ready or prepared, now, spend)
-
-
-def pending(ledger: Ledger, book: str) -> list[Event]:
-    """Events of a book that no reply answers yet, in order."""
-    answered = {row["escalation"] for row in ledger.rows("operations", kind=REPLY, book=book)}
-    rows = ledger.rows("session", kind="escalation", book=book)
-    found = [Event(row["id"], fired_of(row), row["session"]) for row in rows]
-    asked = ledger.rows("operations", kind=MANUAL, book=book)
-    found += [Event(row["id"], fired_of(row), row["about"], manual=True) for row in asked]
-    return [event for event in found if event.id not in answered]
 
 
 def answer_pending(asking: Asking, say: Say) -> list[dict[str, Any]]:
@@ -157,6 +138,8 @@ def ask_now(asking: Asking, call: Call, *, reason: str, say: Say) -> dict[str, A
 
 def _answered(asking: Asking, event: Event, say: Say) -> dict[str, Any]:
     """Ask down the chain, audit what comes back, and record it."""
+    if since := elapsed(event, asking.context.sessions):
+        return _lapsed(asking, event, since, say)
     ledger, params = asking.ledger, asking.context.settings.escalation
     ready = asking.ready()
     call = event.fired.call
@@ -183,29 +166,45 @@ def _answered(asking: Asking, event: Event, say: Say) -> dict[str, Any]:
     last = tried[-1]
     if last.reply is None:
         by, last = "rules", _ruled(asking, event, last)
-    row = {
+    row = _row(asking, event, by) | {
+        "label": last.label,
+        "why": "; ".join(each.why for each in tried if each.why),
+        "reply": wire_values(last.reply) if last.reply is not None else None,
+        "toggles_frozen": offline,
+        "left_out": left_out(facts, rows, call),
+    }
+    return _kept(asking, row | _audited(asking, row, ready, say), say)
+
+
+def _row(asking: Asking, event: Event, by: str) -> dict[str, Any]:
+    return {
         "kind": REPLY,
         "id": sha256([event.id, by])[:16],
         "escalation": event.id,
         "book": asking.book,
         "session": event.session,
         "ordinal": _ordinal(asking),
-        "call": call,
+        "call": event.fired.call,
         "by": by,
-        "label": last.label,
-        "why": "; ".join(each.why for each in tried if each.why),
-        "reply": wire_values(last.reply) if last.reply is not None else None,
         "from_session": _ordinal(asking) + 1,
         "expires": _ordinal(asking) + 1 + SESSIONS,
-        "toggles_frozen": offline,
-        "left_out": left_out(facts, rows, call),
         "taken": True,
     }
-    row |= _audited(asking, row, ready, say)
-    ledger.append("operations", [plain(row)])
+
+
+def _kept(asking: Asking, row: Mapping[str, Any], say: Say) -> dict[str, Any]:
+    asking.ledger.append("operations", [plain(row)])
     word = "taken" if row["taken"] else f"not taken: {row['refused']}"
-    say(f"{call.label}, {event.session}: answered by {row['label']}; {word}")
+    say(f"{row['call'].label}, {row['session']}: answered by {row['label']}; {word}")
     return dict(plain(row))
+
+
+def _lapsed(asking: Asking, event: Event, since: int, say: Say) -> dict[str, Any]:
+    """Nobody is asked about what is long over: it would bind a market it never saw."""
+    row = _row(asking, event, "nobody") | {"label": "nobody", "reply": None, "left_out": {}}
+    why = f"its session is {since} sessions ago, and a reply holds for {SESSIONS}"
+    row |= {"why": why, "toggles_frozen": False, "taken": False, "sandbox": None, "refused": why}
+    return _kept(asking, row, say)
 
 
 def _ordinal(asking: Asking) -> int:

@@ -223,7 +223,7 @@ def _cited(line: str, titles: Mapping[str, str], *, links: bool) -> str:
 
 
 def _title(event: Shown) -> str:
-    who = _BY.get(event["by"], "nobody yet")
+    who = _BY.get(event["by"], event["by"] or "nobody yet")
     return f"Escalation: {event['trigger']}, asked the {event['call']}, answered by {who}"
 
 
