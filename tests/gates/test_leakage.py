@@ -199,3 +199,46 @@ def test_available_at(available: str | None, decided: str | None, status: Status
 def test_no_join_is_no_evidence() -> None:
     found = leakage.available_at(stamps(), stamps())
     assert found.status is Status.INSUFFICIENT_EVIDENCE
+
+
+def linked(share: float, n: int = 600) -> tuple[np.ndarray, np.ndarray]:
+    """A label that overlaps with its neighbours, and a feature that holds a share of it."""
+    rng = np.random.default_rng(3)
+    label = np.convolve(rng.normal(size=n + 4), np.ones(5), "valid")
+    return share * label + rng.normal(size=n), label
+
+
+def test_lag_zero_is_only_ever_a_warning() -> None:
+    x, y = linked(0.5)
+    found = leakage.lag_zero("x", x, y, seed=1, block=10)
+    assert found.status is Status.PASS and "a warning" in found.detail
+    assert found.value == pytest.approx(abs(np.corrcoef(x, y)[0, 1]))
+    quiet = leakage.lag_zero("x", *linked(0.0), seed=1, block=10)
+    assert quiet.status is Status.PASS and "within" in quiet.detail
+
+
+def test_the_band_of_lag_zero_knows_of_persistence() -> None:
+    """Two random walks correlate by chance: rows shuffled one by one would nearly always warn."""
+    rng = np.random.default_rng(5)
+    warned = {1: 0, 60: 0}
+    for _ in range(20):
+        x, y = rng.normal(size=(2, 600)).cumsum(axis=1)
+        for block in warned:
+            found = leakage.lag_zero("x", x, y, seed=1, block=block)
+            warned[block] += "a warning" in found.detail
+    assert warned[1] >= 15 and warned[60] < warned[1] - 5
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "block"),
+    [
+        (np.array([]), np.array([]), 5),
+        (np.array([1.0, 2.0]), np.array([0.0, 1.0]), 5),
+        (np.full(600, np.nan), linked(0.0)[1], 5),
+        (np.ones(600), linked(0.0)[1], 5),
+        (linked(0.0)[0], np.ones(600), 5),
+        (*linked(0.0), 61),
+    ],
+)
+def test_lag_zero_needs_something_to_compare(x: np.ndarray, y: np.ndarray, block: int) -> None:
+    assert leakage.lag_zero("x", x, y, seed=1, block=block).status is Status.INSUFFICIENT_EVIDENCE

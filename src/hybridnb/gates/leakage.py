@@ -94,3 +94,45 @@ def available_at(stamps: pd.Series[pd.Timestamp], decided: pd.Series[pd.Timestam
     """Every joined fact was available when it was used; one without a stamp counts as late."""
     wrong = int((stamps.isna() | decided.isna() | (stamps > decided)).sum())
     return _check("available_at", wrong=wrong, n=len(stamps), detail=f"{wrong} joined too early")
+
+
+def lag_zero(
+    name: str, feature: Floats, label: Floats, *, seed: int, block: int, shuffles: int = 200
+) -> Check:
+    """Correlation of a feature with the label of the same row, against its permutation band.
+
+    Only ever a warning: an honest predictor has one too.
+
+    Parameters
+    ----------
+    feature, label : ndarray, shape (n,)
+        In time order; rows in which either is NaN are left out.
+    seed : int
+        Of the shuffles.
+    block : int
+        Rows that are shuffled together: what a label overlaps with its neighbours, or more.
+
+    Returns
+    -------
+    Check
+        PASS with the correlation, its 99 % band and "a warning" where it lies outside;
+        INSUFFICIENT_EVIDENCE below 250 rows, below ten blocks, or without variation.
+    """
+    called = f"lag-0 correlation, {name}"
+    known = np.isfinite(feature) & np.isfinite(label)
+    x, y = feature[known], label[known]
+    n = len(x)
+    if n < 250 or n < 10 * block or np.ptp(x) == 0.0 or np.ptp(y) == 0.0:
+        why = f"{n} rows in blocks of {block}: too few, or nothing varies"
+        return Check(called, Status.INSUFFICIENT_EVIDENCE, why, n)
+    rng = np.random.default_rng(seed)
+    blocks = np.array_split(np.arange(n), n // block)
+    drawn = [
+        y[np.concatenate([blocks[i] for i in rng.permutation(len(blocks))])]
+        for _ in range(shuffles)
+    ]
+    found = abs(float(np.corrcoef(x, y)[0, 1]))
+    band = float(np.quantile([abs(np.corrcoef(x, d)[0, 1]) for d in drawn], 0.99))
+    said = "a warning: beyond" if found > band else "within"
+    detail = f"{found:.3f} is {said} its band of {band:.3f}"
+    return Check(called, Status.PASS, detail, n, found, None)
