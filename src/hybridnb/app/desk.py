@@ -254,6 +254,7 @@ class Desk:
 
 def _paper(state: State, day: Day, setup: Setup) -> PaperVenue:
     oco = OcoRule(setup.policy.stops.oco)
-    venue = PaperVenue(setup.policy.costs, day.instruments, state.working, oco=oco)
+    costs, faults = setup.policy.costs, setup.faults
+    venue = PaperVenue(costs, day.instruments, state.working, oco=oco, faults=faults)
     venue.liquidity = day.liquidity
     return venue

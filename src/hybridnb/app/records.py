@@ -67,6 +67,8 @@ class Recorder:
         What the session has recorded already, when it goes on.
     detail : callable or None
         `(symbol) -> mapping` of what a decision was made from, stored with it for `explain`.
+    compact : bool
+        Decisions share one row however few they are: most of a step's time goes into theirs.
     """
 
     def __init__(
@@ -78,7 +80,9 @@ class Recorder:
         sink: Sink | None = None,
         detail: Callable[[str], Mapping[str, Any]] | None = None,
         rows: Sequence[Mapping[str, Any]] = (),
+        compact: bool = False,
     ) -> None:
+        self.compact = compact
         self._rows: list[dict[str, Any]] = [dict(row) for row in rows]
         self._waiting: list[tuple[str, Any, Encode]] = []  # recorded, not yet written as a row
         self._book, self._session, self._stamp = book, session, dict(stamp)
@@ -165,7 +169,7 @@ def record_decisions(
     In a universe of more than `EACH` names they share one row, in columns: `decision_rows`
     reads both forms alike.
     """
-    if len(rows) > EACH:
+    if len(rows) > EACH or record.compact:
         record.universe(day, lim, rows, decisions)
         return
     outputs = np.stack([day.columns[name] for name in RAW])

@@ -15,6 +15,7 @@ from hybridnb.app.watching import Watching
 from hybridnb.decide import decide
 from hybridnb.entries import Account
 from hybridnb.escalation.changes import InForce
+from hybridnb.execution.faults import NO_FAULTS, Faults
 from hybridnb.limits import Limits
 from hybridnb.policy import Policy
 
@@ -30,6 +31,7 @@ class Setup:
     `decide` is `hybridnb.decide.decide` or its compiled twin.
     `in_force` is what replies make of the session, `toggled` the columns of predictions without
     the features that they switch off. Without `watching` no trigger is looked at.
+    `faults` are what the paper venue is told to fail at.
     """
 
     book: str
@@ -44,6 +46,7 @@ class Setup:
     in_force: InForce | None = None
     toggled: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     watching: Watching | None = None
+    faults: Faults = NO_FAULTS
     policy_id: str = field(init=False)
 
     def __post_init__(self) -> None:

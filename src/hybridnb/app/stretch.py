@@ -116,9 +116,14 @@ def replayable(panel: Panel, *, to: str = "") -> Rows:
     return rows[panel.sessions[rows] <= np.datetime64(to)] if to else rows
 
 
-def stepped(state: State, day: Day, setup: Setup) -> tuple[State, Stepped]:
-    """Step one session, its rows in memory; `setup.policy` is the operator's."""
-    record = Recorder(book=setup.book, session=day.session, stamp={})
+def stepped(
+    state: State, day: Day, setup: Setup, *, compact: bool = False
+) -> tuple[State, Stepped]:
+    """Step one session, its rows in memory; `setup.policy` is the operator's.
+
+    With `compact` its decisions share one row, see `Recorder`.
+    """
+    record = Recorder(book=setup.book, session=day.session, stamp={}, compact=compact)
     after = step(state, day, setup, record)
     rows = record.rows
     opened = next(row for row in rows if row["kind"] == "session_opened")

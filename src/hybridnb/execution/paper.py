@@ -14,17 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from hybridnb.costs import rates
-from hybridnb.domain import (
-    Bar,
-    Fill,
-    Instrument,
-    Leg,
-    Order,
-    OrderState,
-    OrderType,
-    Refusal,
-)
+from hybridnb.domain import Bar, Fill, Instrument, Leg, Order, OrderState, OrderType, Refusal
 from hybridnb.execution.depth import Depth, walk
+from hybridnb.execution.faults import NO_FAULTS, Faults
 from hybridnb.execution.lifecycle import refused
 from hybridnb.execution.matching import (
     BITS,
@@ -46,7 +38,7 @@ from hybridnb.policy import Costs
 from hybridnb.ports import Events, Statement
 from hybridnb.values import replace
 
-__all__ = ["CLOSE", "END", "OPEN", "RANGE", "Liquidity", "PaperVenue"]
+__all__ = ["CLOSE", "END", "OPEN", "RANGE", "Faults", "Liquidity", "PaperVenue"]
 OPEN, RANGE, CLOSE, END = "open", "range", "close", "end"
 
 
@@ -65,6 +57,8 @@ class PaperVenue:
         Seconds; a client id stays taken, and an execution remembered, for 24 hours of them.
     oco : OcoRule
         How the two legs of a position bear on each other.
+    faults : Faults
+        What the venue fails at; nothing unless told.
     """
 
     name = "paper"
@@ -78,9 +72,10 @@ class PaperVenue:
         account: Snapshot = Snapshot(),  # noqa: B008 - it is frozen
         clock: Callable[[], float] = float,
         oco: OcoRule = OcoRule.FIRST_TRIGGERED_WINS,
+        faults: Faults = NO_FAULTS,
     ) -> None:
         self._rates, self._rule, working = rates(costs), oco.code, tuple(working)
-        self._instruments = instruments
+        self._instruments, self._faults = instruments, faults
         self._orders = Orders((*account.orders, *working))
         self._used = dict(account.used)
         self.account = Account(account, clock, working)
@@ -225,7 +220,6 @@ class PaperVenue:
         books : mapping of str to Depth
         at : str
             The session, or a time in it: the fills' own.
-
         """
         changed: list[Order] = []
         fills: list[Fill] = []
@@ -244,13 +238,18 @@ class PaperVenue:
         return changed, fills
 
     def _walk(self, order: Order, depth: Depth, at: str) -> list[Fill]:
-        taken = walk(depth, order.side.sign, order.left, order.limit)
-        return [self._fill(order.client_id, n, p, depth.middle, at) for p, n in taken]
+        taken = walk(depth, order.side.sign, self._faults.most(order), order.limit)
+        return self._cut([self._fill(order.client_id, n, p, depth.middle, at) for p, n in taken])
+
+    def _cut(self, fills: list[Fill]) -> list[Fill]:
+        """An order's fills; where the venue fills orders in part, what is left ends with them."""
+        self.cancel([fill.client_id for fill in fills[-1:] if self._faults.cuts])
+        return fills
 
     def _execute(self, order: Order, bar: Bar, reference: int) -> list[Fill]:
         used = self._used.get(order.symbol, 0)
         most = most_fillable(bar, self._rates.participation, used)
-        quantity = min(order.left, most) if reference else 0
+        quantity = min(self._faults.most(order), most) if reference else 0
         if quantity <= 0:
             return []
         price = reference
@@ -264,7 +263,8 @@ class PaperVenue:
                 bucket=self._instruments[order.symbol].bucket,
                 liquidity=self.liquidity(order.symbol),
             )
-        return [self._fill(order.client_id, quantity, price, reference, bar.session.isoformat())]
+        at = bar.session.isoformat()
+        return self._cut([self._fill(order.client_id, quantity, price, reference, at)])
 
     def _fill(self, client_id: str, quantity: int, price: int, reference: int, at: str) -> Fill:
         order = self._orders[client_id]
