@@ -81,7 +81,7 @@ def test_every_alert_of_a_posture_is_the_specification_s_text() -> None:
 
 def test_runbook_s_page_on_escalation_is_short_and_names_commands_that_exist() -> None:
     text = (ROOT / "RUNBOOK.md").read_text(encoding="utf-8")
-    page = text[text.index("## Escalation\n") : text.index("## Failures\n")]
+    page = text[text.index("## Escalation\n") : text.index("## Evidence\n")]
     assert page.count("\n") <= 60
     named = {found.split()[0] for found in re.findall(r"`hybridnb ([\w -]+)", page)}
     assert named <= set(cli.commands), named - set(cli.commands)

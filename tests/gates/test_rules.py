@@ -32,6 +32,10 @@ def passing(name: str) -> Check:
     return Check(name, Status.PASS, "looked at everything", 60, 0.0, 0.0)
 
 
+def overfit(value: float) -> Check:
+    return Check("PBO", Status.PASS, "12,870 combinations", 750, value, 0.5)
+
+
 def strong() -> Evidence:
     """Evidence that passes every gate with room to spare."""
     rng = np.random.default_rng(5)
@@ -43,8 +47,8 @@ def strong() -> Evidence:
         probabilities=chances,
         trials=20,
         trial_variance=0.0004,
-        pbo=0.2,
-        stress=dict.fromkeys(SCENARIOS, True),
+        pbo=overfit(0.2),
+        stress=[passing(name) for name in SCENARIOS],
         leakage=[passing(name) for name in LEAKAGE],
         sentinel=[passing(name) for name in SENTINEL],
         drift=[Check("feature", Status.PASS, "NONE", 250, 0.03, 0.20)],
@@ -79,7 +83,7 @@ def test_the_bars_are_the_specified_ones() -> None:
         "ECE": ("<=", 0.10),
         "base P&L": (">", 0.0),
         "base Sharpe": (">", 0.0),
-        **dict.fromkeys(SCENARIOS, (">=", 1.0)),
+        **dict.fromkeys(SCENARIOS, ("against", 0.0)),
         **dict.fromkeys((*LEAKAGE, *SENTINEL), ("<=", 0.0)),
         "feature": ("<=", 0.20),
         "live / backtest Sharpe": (">=", 0.70),
@@ -138,7 +142,7 @@ def with_run(losses: int) -> dict[str, Any]:
     [
         ("win rate", {"pnl": np.tile([2.0, -1.0], 20)}, {"pnl": np.tile([2.0, -1.0, -1.0], 20)}),
         ("profit factor", {"pnl": np.tile([3.0, -2.0], 20)}, {"pnl": np.tile([2.9, -2.0], 20)}),
-        ("PBO", {"pbo": 0.5}, {"pbo": 0.5001}),
+        ("PBO", {"pbo": overfit(0.5)}, {"pbo": overfit(0.5001)}),
         ("drawdown", with_worst_day(0.15), with_worst_day(0.1501)),
         ("longest losing run", with_run(5), with_run(6)),
         ("live / backtest Sharpe", {"live_share": 0.70}, {"live_share": 0.6999}),
@@ -192,23 +196,30 @@ def test_an_infinite_profit_factor_passes_and_is_recorded_without_a_value() -> N
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_scenario_must_be_there_and_pass(name: str) -> None:
-    scenarios = dict.fromkeys(SCENARIOS, True)
-    failed = replace(strong(), stress=scenarios | {name: False})
-    missing = replace(strong(), stress={k: v for k, v in scenarios.items() if k != name})
-    assert gate(failed, "stress").status is Status.FAIL
+    scenarios = [passing(each) for each in SCENARIOS]
+    for status in (Status.FAIL, Status.INSUFFICIENT_EVIDENCE):
+        worse = [replace(c, status=status) if c.name == name else c for c in scenarios]
+        assert gate(replace(strong(), stress=worse), "stress").status is status
+    missing = replace(strong(), stress=[c for c in scenarios if c.name != name])
     assert gate(missing, "stress").status is Status.INSUFFICIENT_EVIDENCE
 
 
 def test_a_failed_scenario_of_another_name_isnt_overlooked() -> None:
-    scenarios = dict.fromkeys((*SCENARIOS, "meteor"), True)
+    scenarios = [passing(each) for each in (*SCENARIOS, "meteor")]
     assert gate(replace(strong(), stress=scenarios), "stress").status is Status.PASS
-    failed = replace(strong(), stress=scenarios | {"meteor": False})
-    assert gate(failed, "stress").status is Status.FAIL
+    failed = [*scenarios[:-1], replace(scenarios[-1], status=Status.FAIL)]
+    assert gate(replace(strong(), stress=failed), "stress").status is Status.FAIL
 
 
-@pytest.mark.parametrize("stress", [None, dict.fromkeys(SCENARIOS, True)])
+def test_an_overfitting_that_could_not_be_told_is_not_a_pass() -> None:
+    unknown = Check("PBO", Status.INSUFFICIENT_EVIDENCE, "99 periods", 99, 0.1, 0.5)
+    found = gate(replace(strong(), pbo=unknown), "performance")
+    assert found.status is Status.INSUFFICIENT_EVIDENCE and "PBO" in found.reason
+
+
+@pytest.mark.parametrize("stress", [None, [passing(name) for name in SCENARIOS]])
 def test_a_base_that_loses_fails_the_stress_gate_by_itself(
-    stress: dict[str, bool] | None,
+    stress: list[Check] | None,
 ) -> None:
     losing = replace(strong(), returns=-strong().returns, stress=stress)
     assert gate(losing, "stress").status is Status.FAIL

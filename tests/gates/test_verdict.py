@@ -53,6 +53,14 @@ def test_it_holds_for_its_own_model_only() -> None:
     assert valid(made()) and not valid(made(), model="m2")
 
 
+def test_it_holds_for_the_very_bytes_it_was_made_of() -> None:
+    found = made(digests=DIGESTS | {"model": "a" * 64})
+    asked: dict[str, Any] = {"model_version": "m1", "ordinal": 500}
+    assert is_valid(found, **asked, model_digest="a" * 64)
+    assert not is_valid(found, **asked, model_digest="b" * 64)
+    assert not is_valid(made(), **asked, model_digest="a" * 64)  # it names no model's bytes
+
+
 @given(st.dictionaries(st.sampled_from(GATES), st.sampled_from(list(Status))))
 def test_only_a_pass_of_every_gate_is_valid(statuses: dict[str, Status]) -> None:
     found = made(statuses)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import click
 
 from hybridnb import __version__
-from hybridnb.app import cli_desk, cli_escalation
+from hybridnb.app import cli_desk, cli_escalation, cli_evidence
 from hybridnb.app.cli_options import Command, day_options, reported, request_of, say
 
 EXIT_CODES = {
@@ -180,7 +180,7 @@ def doctor() -> Any:
     return examine()
 
 
-for _command in (*cli_desk.COMMANDS, *cli_escalation.COMMANDS):
+for _command in (*cli_desk.COMMANDS, *cli_escalation.COMMANDS, *cli_evidence.COMMANDS):
     cli.add_command(_command)
 
 

@@ -22,13 +22,16 @@ def say(text: str) -> None:
 
 
 def reported(command: Command) -> Command:
-    """Add `--json`; print the result; turn an error into its exit code, sentence and remedy."""
+    """Add `--json`; print the result; turn an error into its exit code, sentence and remedy.
+
+    A command returns its result and the text for people, and an exit code where it isn't 0.
+    """
 
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
     @functools.wraps(command)
     def run(*args: Any, as_json: bool, **kwargs: Any) -> None:
         try:
-            result, text = command(*args, **kwargs)
+            result, text, *code = command(*args, **kwargs)
         except HybridnbError as error:
             if as_json:
                 click.echo(json.dumps(error.as_dict(), ensure_ascii=False))
@@ -37,6 +40,8 @@ def reported(command: Command) -> Command:
                 say(f"remedy: {error.remedy}")
             sys.exit(error.exit_code)
         click.echo(json.dumps(result, ensure_ascii=False, allow_nan=False) if as_json else text)
+        if any(code):
+            sys.exit(code[0])
 
     return run
 

@@ -13,6 +13,7 @@ from hybridnb.app.settings import settings
 from hybridnb.domain import Leg, Mode
 from hybridnb.errors import HybridnbError
 from hybridnb.escalation.changes import Training
+from hybridnb.gates.presets import BRIER as ACCEPTED
 from hybridnb.gates.rules import SENTINEL
 from hybridnb.gates.verdict import is_valid
 from hybridnb.ledger.store import Ledger
@@ -21,7 +22,6 @@ from hybridnb.policy import Policy
 Row = Mapping[str, Any]
 GATE_SESSIONS = 10  # consecutive ones in which every session risk gate holds
 SESSIONS = 60  # that the promotion's figures are measured over
-BRIER = 0.20  # acceptance: stricter than the gate's
 PAPER_DAYS = 2  # of open-to-close paper trading: days 3 and 4 of the plan
 _SHOWN = 5  # ids named of a longer list
 _UNRECORDED = "a run of the tests leaves no row in the ledger, so nothing here can tell"
@@ -236,7 +236,7 @@ def readiness(seen: Evidence) -> list[Item]:
         ("verdict", "a valid verdict, all seven gates PASS", _valid(seen)),
         ("percentiles", "percentiles of each stage written", _unbuilt("no stage is timed yet")),
         ("sentinel", "leakage sentinel quiet", _figures(seen, *SENTINEL)),
-        ("brier", f"Brier < {BRIER:.2f}", _brier(seen)),
+        ("brier", f"Brier < {ACCEPTED.threshold:.2f}", _brier(seen)),
         ("clamps-tested", "clamps tested", _unbuilt(_UNRECORDED)),
         ("oco", "OCO property tests", _unbuilt(_UNRECORDED)),
         ("registry", "sealed models verify", _registry()),
@@ -262,7 +262,7 @@ def _brier(seen: Evidence) -> tuple[State, str, Sequence[Row]]:
         return State.EVIDENCE, "no verdict with calibrated outcomes", ()
     value = float(known[-1]["value"])
     told = f"{value:.4f} over {known[-1]['n']:,} outcomes"
-    return (State.DONE if value < BRIER else State.OPEN), told, [seen.verdict]
+    return (State.DONE if value < ACCEPTED.threshold else State.OPEN), told, [seen.verdict]
 
 
 def _registry() -> tuple[State, str, Sequence[Row]]:

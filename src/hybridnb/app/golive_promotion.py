@@ -16,8 +16,10 @@ from hybridnb.app.golive import Item, State
 from hybridnb.app.golive_items import GATE_SESSIONS, SESSIONS, Evidence, Row, item, some
 from hybridnb.app.session_gates import GATES
 from hybridnb.domain import Mode
+from hybridnb.gates.presets import LIVE
 
-SHARPE, DRAWDOWN, ESCALATIONS = 0.8, 0.08, 1.0  # the promotion's bars (D10, D9)
+_BARS = {bar.key: bar.threshold for bar in LIVE}
+SHARPE, DRAWDOWN, ESCALATIONS = (_BARS[key] for key in ("sharpe", "drawdown", "escalations"))
 REVIEWS = 7  # post-mortems: one a day of the plan
 
 Found = tuple[State, str, Sequence[Row]]

@@ -82,6 +82,14 @@ def write_index(
             table(views.gates(verdict), empty="No gate was reviewed.") + _why(verdict),
         ),
         _section(
+            "Stress: the last held-out year in eight scenarios",
+            table(pd.DataFrame(exports["gate_review"]["stress"]), empty="Nothing was stepped."),
+        ),
+        _section(
+            "Calibration by regime",
+            table(pd.DataFrame(exports["gate_review"]["regimes"]), empty="No outcome is known."),
+        ),
+        _section(
             "How orders are filled on paper",
             _sentences(assumptions(policy)) + _sensitivity(exports["live_session"]),
         ),

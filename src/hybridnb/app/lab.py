@@ -19,13 +19,16 @@ from hybridnb.app.panel import Day, Panel
 from hybridnb.app.postmortem_page import Page, shown
 from hybridnb.app.postmortem_record import post_mortem
 from hybridnb.app.progress import Say, timed, to_log
-from hybridnb.app.review import Reviewed, find_verdict, review
+from hybridnb.app.review import Reviewed, regimes, review, stressed
 from hybridnb.app.runner import emit
 from hybridnb.app.sensitivity import sensitivity
 from hybridnb.app.setting_up import Prepared
 from hybridnb.app.state import State, first_state, restored
+from hybridnb.app.stress_figures import stress_curves
+from hybridnb.app.stressing import Stressed
 from hybridnb.app.trading import Traded, trade
 from hybridnb.app.training import Model, train
+from hybridnb.app.verdicts import find_verdict
 from hybridnb.app.whatif import as_live
 from hybridnb.canonical import plain
 from hybridnb.domain import Mode
@@ -41,27 +44,12 @@ class Lab:
     # Data
 
     def market(self) -> pd.DataFrame:
-        """Every symbol of the feed: bucket, sessions, last close, traded value, exclusion."""
-        context, market = self.context, self.context.market
-        last = context.features.groupby("symbol").tail(1).set_index("symbol")
-        sizes = market.bars.groupby("symbol")["session"].agg(["size", "min", "max"])
-        return pd.DataFrame(
-            {
-                "bucket": [str(market.instruments[s].bucket) for s in sizes.index],
-                "sessions": sizes["size"],
-                "first": sizes["min"].dt.strftime("%Y-%m-%d"),
-                "last": sizes["max"].dt.strftime("%Y-%m-%d"),
-                "close": last["close"].reindex(sizes.index).round(4),
-                "ADV, millions": (last["adv"].reindex(sizes.index) / 1e6).round(3),
-            }
-        )
+        """Every symbol of the feed: bucket, sessions, last close, traded value."""
+        return views.market(self.context.market, self.context.features)
 
     def findings(self) -> pd.DataFrame:
         """What the quality checks found, the gravest first."""
-        grave = {"critical": 0, "error": 1, "warning": 2}
-        found = sorted(self.context.market.findings, key=lambda f: (grave[f.severity], f.symbol))
-        columns = ["severity", "check", "symbol", "session", "detail"]
-        return pd.DataFrame([{c: getattr(f, c) for c in columns} for f in found], columns=columns)
+        return views.findings(self.context.market.findings)
 
     # Training
 
@@ -144,6 +132,23 @@ class Lab:
     def reliability(self) -> figures.Picture:
         """Calibrated probability of the target before the stop, against what happened."""
         return figures.reliability(self.reviewed.reliability)
+
+    def regimes(self) -> pd.DataFrame:
+        """Calibration by regime, with bootstrap intervals."""
+        return pd.DataFrame(regimes(self.reviewed.calibrated)).round(4)
+
+    @cached_property
+    def _stressed(self) -> Stressed:
+        done = vars(self).get("reviewed")
+        return done.stressed if done else stressed(self.context, self.panel, self.model, self.hints)
+
+    def stress(self) -> Stressed:
+        """The eight scenarios, stepped through the decision and the venue."""
+        return self._stressed
+
+    def stress_picture(self) -> figures.Picture:
+        """What each scenario cost, session by session."""
+        return stress_curves(self._stressed)
 
     # The session
 

@@ -9,11 +9,36 @@ import pandas as pd
 
 from hybridnb.app.records import decision_rows
 from hybridnb.domain import SCALE, Refusal
+from hybridnb.ports import Finding, MarketData
 
 Rows = Sequence[Mapping[str, Any]]
 TERMS = ("p_short", "p_mid", "rl")
 PENALTIES = ("volatility", "news", "illiquid", "decorrelated")
 MULTIPLIERS = ("m_volatility", "m_var", "m_es", "m_heat", "m_crisis", "m_posture")
+
+
+def market(found: MarketData, features: pd.DataFrame) -> pd.DataFrame:
+    """Every symbol of a feed: bucket, sessions, last close, traded value."""
+    last = features.groupby("symbol").tail(1).set_index("symbol")
+    sizes = found.bars.groupby("symbol")["session"].agg(["size", "min", "max"])
+    return pd.DataFrame(
+        {
+            "bucket": [str(found.instruments[s].bucket) for s in sizes.index],
+            "sessions": sizes["size"],
+            "first": sizes["min"].dt.strftime("%Y-%m-%d"),
+            "last": sizes["max"].dt.strftime("%Y-%m-%d"),
+            "close": last["close"].reindex(sizes.index).round(4),
+            "ADV, millions": (last["adv"].reindex(sizes.index) / 1e6).round(3),
+        }
+    )
+
+
+def findings(found: Sequence[Finding]) -> pd.DataFrame:
+    """What the quality checks found, the gravest first."""
+    grave = {"critical": 0, "error": 1, "warning": 2}
+    rows = sorted(found, key=lambda f: (grave[f.severity], f.symbol))
+    columns = ["severity", "check", "symbol", "session", "detail"]
+    return pd.DataFrame([{c: getattr(f, c) for c in columns} for f in rows], columns=columns)
 
 
 def of_kind(rows: Rows, kind: str) -> list[Mapping[str, Any]]:
@@ -136,7 +161,8 @@ def refusals(rows: Rows) -> pd.DataFrame:
 
 
 def gates(verdict: Mapping[str, Any]) -> pd.DataFrame:
-    """Every figure of every gate beside its threshold."""
+    """Every figure of every gate beside its threshold, and what it was computed from."""
+    states = {True: "holds", False: "missed", None: "not enough evidence"}
     return pd.DataFrame(
         [
             {
@@ -148,6 +174,8 @@ def gates(verdict: Mapping[str, Any]) -> pd.DataFrame:
                 if figure["threshold"] is not None
                 else "",
                 "n": figure["n"],
+                "state": states[figure["passed"]],
+                "of": figure["source"],
             }
             for gate in verdict["gates"]
             for figure in gate["figures"]

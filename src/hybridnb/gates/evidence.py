@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,10 +42,10 @@ class Evidence:
         Configurations tried, as the registry counted them; None: nobody counted.
     trial_variance : float or None
         Variance of the trials' Sharpe ratios, per period; not needed for a single trial.
-    pbo : float or None
-        Probability of backtest overfitting.
-    stress : mapping of str to bool, or None
-        Passed or not by scenario.
+    pbo : Check or None
+        Probability of backtest overfitting, among the configurations that were tried.
+    stress : sequence of Check, or None
+        One a scenario, by its name.
     leakage, drift : sequence of Check, or None
     sentinel : sequence of Check or None
         Permutation test and planted leak.
@@ -59,8 +59,8 @@ class Evidence:
     probabilities: Floats
     trials: int | None = None
     trial_variance: float | None = None
-    pbo: float | None = None
-    stress: Mapping[str, bool] | None = None
+    pbo: Check | None = None
+    stress: Sequence[Check] | None = None
     leakage: Sequence[Check] | None = None
     sentinel: Sequence[Check] | None = None
     drift: Sequence[Check] | None = None

@@ -119,8 +119,16 @@ def _performance(e: Evidence, t: Thresholds) -> list[Figure]:
             n=days,
             source=f"{DAYS}, {tried} trials counted",
         ),
-        figure("PBO", e.pbo, "<=", t.pbo, n=tried, source="the trials' returns"),
+        _pbo(e, t),
     ]
+
+
+def _pbo(e: Evidence, t: Thresholds) -> Figure:
+    """What isn't known of it has no value, whatever figure the check carries."""
+    if e.pbo is None or e.pbo.status is Status.INSUFFICIENT_EVIDENCE:
+        n, why = (e.pbo.n, e.pbo.detail) if e.pbo else (0, "nobody compared configurations")
+        return Figure("PBO", None, "<=", t.pbo, n, None, why)
+    return figure("PBO", e.pbo.value, "<=", t.pbo, n=e.pbo.n, source=e.pbo.detail)
 
 
 def _deflated(e: Evidence) -> float | None:
@@ -190,18 +198,12 @@ def _skill_bound(y: Floats, p: Floats, t: Thresholds, seed: int) -> float:
 
 def _stress(e: Evidence) -> list[Figure]:
     """All eight scenarios; a base that earns nothing fails by itself, whatever they say."""
-    days, found = len(e.returns), e.stress or {}
+    days = len(e.returns)
     gain = float(np.prod(1.0 + e.returns)) - 1.0 if days else None
-    base = [
+    return [
         figure("base P&L", gain, ">", 0.0, n=days, source=DAYS),
         figure("base Sharpe", metrics.sharpe(e.returns), ">", 0.0, n=days, source=DAYS),
-    ]
-    others = tuple(name for name in found if name not in SCENARIOS)
-    return base + [
-        figure(name, float(found[name]), ">=", 1.0, n=1, source="stress replay")
-        if name in found
-        else Figure(name, None, ">=", 1.0, 0, None, "stress replay")
-        for name in SCENARIOS + others
+        *_checks("stress", e.stress, needed=SCENARIOS, comparison="against"),
     ]
 
 
@@ -219,20 +221,26 @@ def _live(e: Evidence, t: Thresholds) -> list[Figure]:
 
 
 def _checks(
-    name: str, checks: Sequence[Check] | None, *, needed: Sequence[str] = ()
+    name: str,
+    checks: Sequence[Check] | None,
+    *,
+    needed: Sequence[str] = (),
+    comparison: str = "<=",
 ) -> list[Figure]:
     """A figure a check, and one without a value for each needed check that nobody made.
 
-    What follows a comma in a check's name says of which model it is.
+    What follows a comma in a check's name says of which model it is. A check's own status
+    decides: `comparison` only says how its figure stands to its threshold.
     """
-    if not checks:
+    if not checks and not needed:
         return [Figure(name, None, "", None, 0, None)]
+    checks = checks or ()
     known = {Status.PASS: True, Status.FAIL: False, Status.INSUFFICIENT_EVIDENCE: None}
     made = {c.name.partition(",")[0] for c in checks}
     return [
         *(
             Figure(
-                *(c.name, c.value, "" if c.threshold is None else "<=", c.threshold),
+                *(c.name, c.value, "" if c.threshold is None else comparison, c.threshold),
                 *(c.n, known[c.status], c.detail),
             )
             for c in checks

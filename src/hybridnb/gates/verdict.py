@@ -50,8 +50,12 @@ def _id(content: Mapping[str, Any]) -> str:
     return sha256(content)[:16]
 
 
-def is_valid(found: Mapping[str, Any], *, model_version: str, ordinal: int) -> bool:
+def is_valid(
+    found: Mapping[str, Any], *, model_version: str, ordinal: int, model_digest: str | None = None
+) -> bool:
     """Whether a recorded verdict lets this model trade live in the session with that number.
+
+    With `model_digest` the verdict must have been made of a model of these very bytes.
 
     Anything but a PASS of every gate for this very model, within its validity, doesn't; nor does
     a verdict whose content isn't what its id was made of. Other fields of the row don't matter.
@@ -59,6 +63,8 @@ def is_valid(found: Mapping[str, Any], *, model_version: str, ordinal: int) -> b
     if any(name not in found for name in (*CONTENT, "id")):
         return False
     if found["id"] != _id({name: found[name] for name in CONTENT}):
+        return False
+    if model_digest is not None and found["digests"].get("model") != model_digest:
         return False
     gates, reviewed = found["gates"], int(found["ordinal"])
     return (

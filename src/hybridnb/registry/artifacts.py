@@ -58,6 +58,11 @@ def seal(folder: Path, files: Mapping[str, bytes], meta: Mapping[str, Any]) -> s
     return sha256(text)
 
 
+def files_digest(files: Mapping[str, bytes]) -> str:
+    """Of every byte of an artefact's files: what a verdict is bound to."""
+    return sha256({name: sha256(data) for name, data in files.items()})
+
+
 def _plain_name(name: str) -> bool:
     return name == Path(name).name and name not in ("", "..", MANIFEST)
 
