@@ -188,7 +188,7 @@ def test_outcomes_of_one_kind_have_no_skill_to_measure() -> None:
 
 
 def test_an_infinite_profit_factor_passes_and_is_recorded_without_a_value() -> None:
-    gates = review(replace(strong(), pnl=np.ones(40)), seed=SEED)
+    gates = review(replace(strong(), pnl=np.arange(1.0, 41.0)), seed=SEED)
     found = next(f for f in as_dict(gates)[0]["figures"] if f["name"] == "profit factor")
     assert found["value"] is None and found["passed"] is True
     assert gates[0].status is Status.PASS

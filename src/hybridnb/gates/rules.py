@@ -107,8 +107,10 @@ def figure(
 
 def _performance(e: Evidence, t: Thresholds) -> list[Figure]:
     days, trades, tried = len(e.returns), len(e.pnl), e.trials or 0
-    sharpe, rate = metrics.sharpe(e.returns), metrics.win_rate(e.pnl)
-    factor, enough = metrics.profit_factor(e.pnl), True if trades >= t.trades else None
+    sharpe, enough = metrics.sharpe(e.returns), True if trades >= t.trades else None
+    rate, factor = metrics.win_rate(e.pnl), metrics.profit_factor(e.pnl)
+    if trades and np.ptp(e.pnl) == 0.0:  # trades that all came to the same tell nothing
+        rate = factor = math.nan
     return [
         figure("Sharpe", sharpe, ">=", t.sharpe, n=days, source=DAYS),
         figure("win rate", rate, ">=", t.win_rate, n=trades, source=TRADES),
@@ -169,9 +171,10 @@ def _calibration(e: Evidence, t: Thresholds, seed: int) -> list[Figure]:
     if n < t.outcomes:
         return [Figure("outcomes", n, ">=", t.outcomes, n, None, source)]
     y, p = e.outcomes, e.probabilities
+    score = metrics.brier(y, p)  # refuses what isn't outcomes and probabilities
     bound = _skill_bound(y, p, t, seed)
     return [
-        figure("Brier", metrics.brier(y, p), "<=", t.brier, n=n, source=source),
+        figure("Brier", score, "<=", t.brier, n=n, source=source),
         figure("Brier skill, lower bound", bound, ">", 0.0, n=n, source=source),
         figure("ECE", metrics.ece(y, p), "<=", t.ece, n=n, source=source),
     ]
