@@ -15,10 +15,11 @@ from click.testing import CliRunner, Result
 
 from hybridnb.app.cli import cli
 from hybridnb.app.context import Context, Request, open_day
-from hybridnb.app.crises import AMPLIFIED
+from hybridnb.app.crises import AMPLIFIED, REPLAYED
 from hybridnb.app.crisis_course import POSITION, Course, course, scripted, worst_position
 from hybridnb.app.history import History
 from hybridnb.app.home import Home
+from hybridnb.app.ledgers import open_ledger
 from hybridnb.app.stretch import Stepped
 from hybridnb.app.training import Model, train
 from hybridnb.escalation.calls import AuditorReply, Call
@@ -212,6 +213,9 @@ def test_the_command_replays_both_policies_and_writes_a_page(
     assert again == done and Path(again["report"]).read_text(encoding="utf-8") == page
     text = asked(trained, tmp_path, monkeypatch, *args[:-1]).stdout
     assert "amplified" in text and done["report"] in text
+    (kept,) = open_ledger().rows("operations", kind=REPLAYED)
+    events = sum(len(policy["fired"]) for policy in stretch["policies"])
+    assert (kept["first"], kept["events"]) == ("2002-02-01", events)
 
 
 @pytest.mark.parametrize(

@@ -81,10 +81,26 @@ def test_sound_sessions_pass_what_can_be_told_and_nothing_else(traded: list[Rows
     } <= done
     assert not done & {"train", "walk-forward", "sentinel", "brier", "verdict", "shadow"}
     assert {i.id for i in items.values() if i.state is State.UNBUILT} == {
-        *("spikes", "spike-kills", "spike-escalations"),
         *("percentiles", "clamps-tested", "oco", "shadow", "canary"),
     }
     assert all(item.evidence for item in items.values())
+
+
+def test_replayed_spikes_are_those_of_the_book_s_feed_with_something_in_them(
+    traded: list[Rows],
+) -> None:
+    row = {"kind": "crisis_replayed", "first": "2008-01-02", "last": "2008-12-31"}
+    calm = {"spikes": [], "kills": [], "events": 0}
+    spiked = {"spikes": ["2008-09-19"], "kills": [], "events": 4}
+    names = ("spikes", "spike-kills", "spike-escalations")
+    open_ledger().append("operations", [row | spiked | {"id": "a", "feed": "another"}])
+    open_ledger().append("operations", [row | calm | {"id": "b", "feed": "sample"}])
+    items = written(traded)
+    assert [items[name].state for name in names] == [State.OPEN] * 3
+    open_ledger().append("operations", [row | spiked | {"id": "c", "feed": "sample"}])
+    items = {item.id: item for item in all_items(open_ledger(), "book")}
+    assert [items[name].state for name in names] == [State.DONE, State.OPEN, State.DONE]
+    assert items["spikes"].rows == ("c",) and "2008-01-02" in items["spikes"].evidence
 
 
 def test_figures_are_those_of_the_ledger(traded: list[Rows]) -> None:

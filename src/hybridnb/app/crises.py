@@ -25,7 +25,10 @@ from hybridnb.app.runner import write_atomically
 from hybridnb.app.stretch import figures_of
 from hybridnb.canonical import plain, sha256
 from hybridnb.errors import Missing, UsageError
+from hybridnb.ledger.store import Ledger
 from hybridnb.policy import Policy, policy_values, validated
+
+REPLAYED = "crisis_replayed"  # a stretch of history, in the operations chain
 
 # The operator's policy with these values: nothing of its own keeps the book small in a fall.
 AMPLIFIED: Mapping[str, Mapping[str, float]] = {
@@ -78,7 +81,32 @@ def replay_crises(
     for stretch in done["stretches"]:
         for each in stretch["policies"]:
             del each["curves"]
+    _record(history.context.ledger(), done)
     return {**done, "report": str(path)}
+
+
+def _record(ledger: Ledger, done: Mapping[str, Any]) -> None:
+    """What each stretch came to, once: the go-live plan asks for such replays."""
+    known = {row["id"] for row in ledger.rows("operations", kind=REPLAYED)}
+    rows = []
+    for stretch in done["stretches"]:
+        fired = [event for each in stretch["policies"] for event in each["fired"]]
+        row = {
+            "kind": REPLAYED,
+            "feed": done["feed"],
+            **{name: stretch[name] for name in ("first", "last", "model_version")},
+            "spikes": sorted({e["session"] for e in fired if "regime" in _triggers(e)}),
+            "kills": sorted({s for p in stretch["policies"] for s in p["without"]["kills"]}),
+            "events": len(fired),
+        }
+        rows.append(row | {"id": sha256(row)[:16]})
+    fresh = [row for row in rows if row["id"] not in known]
+    if fresh:
+        ledger.append("operations", fresh)
+
+
+def _triggers(event: Mapping[str, Any]) -> tuple[str, ...]:
+    return (event["trigger"], *event["joined"])
 
 
 def _opened(request: Request, first: str, last: str, say: Say) -> History:

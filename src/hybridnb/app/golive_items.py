@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from hybridnb.app.crises import REPLAYED
 from hybridnb.app.golive import Item, State
 from hybridnb.app.home import home, shipped
 from hybridnb.app.session_gates import Gated, gated
@@ -14,7 +15,7 @@ from hybridnb.domain import Leg, Mode
 from hybridnb.errors import HybridnbError
 from hybridnb.escalation.changes import Training
 from hybridnb.gates.presets import BRIER as ACCEPTED
-from hybridnb.gates.rules import SENTINEL
+from hybridnb.gates.rules import SCENARIOS, SENTINEL
 from hybridnb.gates.verdict import is_valid
 from hybridnb.ledger.store import Ledger
 from hybridnb.policy import Policy
@@ -25,7 +26,6 @@ SESSIONS = 60  # that the promotion's figures are measured over
 PAPER_DAYS = 2  # of open-to-close paper trading: days 3 and 4 of the plan
 _SHOWN = 5  # ids named of a longer list
 _UNRECORDED = "a run of the tests leaves no row in the ledger, so nothing here can tell"
-_NO_REPLAY = "a replay of a volatility spike leaves a report and no row in the ledger"
 
 
 class Evidence:
@@ -121,9 +121,10 @@ def plan(seen: Evidence) -> list[Item]:
         ("kill", "a forced kill switch", _kill(seen)),
     ]
     fifth = [
-        ("spikes", "volatility spikes replayed", _unbuilt(_NO_REPLAY)),
-        ("spike-kills", "kill switch in those replays", _unbuilt(_NO_REPLAY)),
-        ("spike-escalations", "escalations in those replays", _unbuilt(_NO_REPLAY)),
+        ("spikes", "volatility spikes replayed", _replayed(seen, "spikes")),
+        ("spike-kills", "kill switch in those replays", _replayed(seen, "kills")),
+        ("spike-escalations", "escalations in those replays", _replayed(seen, "events")),
+        ("stress", "all eight stress scenarios", _figures(seen, *SCENARIOS)),
         ("clamps", "clamps bind", _clamps(seen)),
     ]
     parts = (("days 1 and 2", early), ("days 3 and 4", paper), ("day 5", fifth))
@@ -222,6 +223,16 @@ def _kill(seen: Evidence) -> tuple[State, str, Sequence[Row]]:
     demo = [r for r in flat if r["snapshot"]["risk"]["mode"] == Mode.DEMO]
     told = f"{len(killed)} kills, {len(flat)} of them flat at the close, {len(demo)} in DEMO"
     return (State.DONE if demo else State.OPEN), told, demo
+
+
+def _replayed(seen: Evidence, what: str) -> tuple[State, str, Sequence[Row]]:
+    """Stretches of the book's feed that `hybridnb triggers` stepped, with some of these in them."""
+    feeds = {row["feed"] for row in seen.rows("inputs")}
+    every = [r for r in seen.ledger.rows("operations", kind=REPLAYED) if r["feed"] in feeds]
+    with_some = [row for row in every if row[what]]
+    told = ", ".join(f"{row['first']} to {row['last']}" for row in with_some)
+    missing = f"{len(every)} replays, none with any" if every else "run `hybridnb triggers`"
+    return some(with_some, told, missing)
 
 
 def _clamps(seen: Evidence) -> tuple[State, str, Sequence[Row]]:
