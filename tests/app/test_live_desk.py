@@ -264,6 +264,101 @@ def test_the_kill_switch_at_the_close_leaves_no_position_without_a_stop(
     assert scene.resting() == {"stop": scene.held(), "target": scene.held()}
 
 
+class TestWhatAKillLeft:
+    """The switch tripped at a close at which the venue wouldn't have its orders."""
+
+    @pytest.fixture
+    def left(self, panel_of: Make, setup_of: Make) -> Scene:
+        scene = Scene(panel_of, setup_of, risk={"kill_day_pnl": -0.0001})
+        scene.make = lambda: Gapped(scene.world, [], {"flatten"})
+        bar = scene.panel.day(281).bars["A"]
+        low = replace(bar, high=bar.open, low=980_000, close=980_000)
+        after = scene.session(open=[scene.trade(10_000)], bars={"A": low})
+        assert after.risk.killed and set(scene.resting()) == {"stop", "target"}
+        scene.make = lambda: WildBroker(scene.world)
+        return scene
+
+    def cut(self, scene: Scene, seen: list[int] | None = None) -> Act:
+        """A third of the exit trades, and the venue cancels the rest of it."""
+
+        def act() -> None:
+            scene.world.trade("A", PRICE, max(1, scene.held() // 3))
+            for order in scene.exchange.working:
+                if order.type == "MARKET" and order.filled:
+                    scene.exchange.cancel(order.order_id)
+            if seen is not None:
+                seen.append(scene.held())
+
+        return act
+
+    def exits(self, scene: Scene) -> list[Resting]:
+        return [o for o in scene.exchange.orders.values() if "-flatten-" in o.client_id]
+
+    @pytest.mark.parametrize("entries", [True, False])
+    def test_is_closed_at_the_next_opening_however_often_it_is_cut(
+        self, left: Scene, entries: bool
+    ) -> None:
+        held, seen = left.held(), []
+        cuts = [act for _ in range(40) for act in (self.cut(left, seen), quiet)]
+        after = left.session(282, entries=entries, open=cuts)
+        assert not after.risk.killed and after.risk.state is TradingState.ACTIVE
+        assert seen[0] == held - held // 3 and seen[-1] == 0
+        assert left.held() == 0 and left.resting() == {} and after.book.positions == {}
+        sent = self.exits(left)
+        assert len({o.client_id for o in sent}) == len(sent) > 5
+        assert not left.of("order", leg="exit") and not left.of("order", leg="entry", symbol="A")
+
+    def test_that_is_cut_at_the_close_is_closed_at_the_opening_after_it(self, left: Scene) -> None:
+        after = left.session(282, entries=False, end=[quiet, self.cut(left)])
+        assert left.held() > 0 and not after.risk.killed
+        assert left.resting() == {"flatten": left.held()}
+        left.session(283, entries=False, open=[quiet, left.trade(10_000)])
+        assert left.held() == 0
+
+    def test_is_closed_after_a_restart(self, left: Scene) -> None:
+        with pytest.raises(Died):
+            left.session(282, entries=False, open=[self.cut(left), die])
+        assert left.held() > 0
+        left.session(282, entries=False, open=[self.cut(left)])
+        assert left.resting() == {"flatten": left.held()} and left.held() > 0
+        left.session(283, entries=False, open=[quiet, left.trade(10_000)])
+        assert left.held() == 0
+        sent = self.exits(left)
+        assert len({o.client_id for o in sent}) == len(sent) >= 3
+
+    @pytest.mark.parametrize("dies", [False, True])
+    def test_stays_with_its_stop_where_an_operator_withdraws_its_exit(
+        self, left: Scene, dies: bool
+    ) -> None:
+        units, asked = left.held(), {"action": "cancel-all", "operator": "ann", "reason": "hers"}
+
+        def ask() -> None:
+            left.actions = [{"id": "1", "symbol": "", **asked}]
+
+        if dies:
+            with pytest.raises(Died):
+                left.session(282, entries=False, open=[ask, quiet, die])
+            left.session(282, entries=False)
+        else:
+            left.session(282, entries=False, open=[ask])
+        assert left.resting() == {"stop": units, "target": units} and left.held() == units
+
+
+def test_a_kill_whose_orders_are_cut_in_its_own_session_is_flat_before_the_next(
+    panel_of: Make, setup_of: Make
+) -> None:
+    scene = Scene(panel_of, setup_of, risk={"kill_day_pnl": -0.0001})
+    cut = TestWhatAKillLeft().cut(scene)
+
+    def fall() -> None:
+        scene.prices = {"A": 980_000, "B": PRICE}
+
+    cuts = [act for _ in range(40) for act in (cut, quiet)]
+    after = scene.session(open=[scene.trade(10_000)], range=[fall, quiet, *cuts])
+    assert after.risk.killed and after.book.positions == {} and scene.held() == 0
+    assert len(scene.of("fill", leg="flatten")) > 5
+
+
 # What happens after the entry: which levels a session's bar reaches.
 BARS = [{"target"}, {"target"}, {"stop", "target"}, {"stop"}]
 UNITS = 20  # trade of ours in a bar

@@ -375,7 +375,12 @@ def test_a_switch_that_trips_and_closes_nothing_is_found(
     assert any("still held" in text for text in found.unheld)
 
 
-def test_a_switch_whose_orders_the_venue_cuts_is_found(made: tuple[Context, Panel]) -> None:
+def test_a_switch_whose_orders_the_venue_cuts_sends_the_rest_anew_until_all_is_flat(
+    made: tuple[Context, Panel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = crashed_without_stops(made, Faults(filled=0.3))
+    assert sum(step.killed for step in held.steps) > 0 and held.unheld == ()
+    monkeypatch.setattr("hybridnb.app.desk.Desk.finish", lambda self: False)
     found = crashed_without_stops(made, Faults(filled=0.3))
     assert any("still held" in text for text in found.unheld)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from hybridnb.domain import (
     Refusal,
     Side,
 )
-from hybridnb.execution.orders import client_id, flatten, from_decision, sweep
+from hybridnb.execution.orders import another, client_id, flatten, from_decision, sweep
 from hybridnb.sizing import whole_lots
 
 MILLION = 10_000_000_000
@@ -193,6 +194,17 @@ def test_without_a_minimum_nothing_is_still_no_order() -> None:
     assert ordered(target=0.0, min_value=0.0) is None
     least = ordered(target=0.0001, min_value=0.0)
     assert least is not None and least.quantity == 1
+
+
+def test_another_try_is_the_same_order_under_an_id_of_its_own() -> None:
+    first = flatten("2013-03-01", held(30))
+    tries = [another(first, n) for n in (1, 2, 3)]
+    assert tries[0] is first and len({o.client_id for o in tries}) == 3
+    assert all(replace(o, client_id=first.client_id) == first for o in tries)
+    assert all(o.client_id.startswith("2013-03-01-flatten-") for o in tries)
+    assert tries == [another(flatten("2013-03-01", held(30)), n) for n in (1, 2, 3)]
+    next_day = another(flatten("2013-03-04", held(30)), 2)
+    assert next_day.client_id not in {o.client_id for o in tries}
 
 
 @pytest.mark.parametrize(("quantity", "side"), [(30, Side.SELL), (-30, Side.BUY)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
+from hybridnb.app.owing import Owing
 from hybridnb.app.panel import Day
 from hybridnb.app.records import Recorder, Trade
 from hybridnb.app.setup import Decide, Hints, Setup
@@ -26,6 +27,7 @@ from hybridnb.stops import protect, stop_rule, trail
 from hybridnb.values import replace
 
 __all__ = ["Decide", "Desk", "Hints", "Setup"]
+TRIES = 64  # times at most that exits which the venue cut are sent anew in an opening
 SWEEP_ROOM = 0.01  # share of a unit's price kept for slippage and commission
 
 
@@ -48,9 +50,21 @@ class Desk:
         self.closed: list[Closed] = []
         self.opening_equity = 0
         self.gross = 0  # what is held, as of the last mark
+        self.owing = Owing(state)
 
     def fills(self, phase: str) -> None:
-        """Let the venue run one phase and book what happened, legs re-sized after every fill."""
+        """Let the venue run one phase and book what happened, legs re-sized after every fill.
+
+        A venue may fill an order in part and cancel the rest. What a switch still has to close
+        is sent anew while the opening lasts; what is left then is at work for the next one.
+        """
+        self._play(phase)
+        tries = TRIES
+        while phase == OPEN and self.finish() and tries:
+            self._play(phase)
+            tries -= 1
+
+    def _play(self, phase: str) -> None:
         for changed, fills in self.venue.play(self.day.bars, phase):
             for order in changed:
                 self.record.order(order)
@@ -96,6 +110,15 @@ class Desk:
         mine = self.venue.working_of(fill.symbol)
         if position is None:
             return self.venue.cancel([o.client_id for o in mine if o.leg.reduces])
+        return self._shrunk(position, mine) + self._bracketed(fill, position, mine)
+
+    def _shrunk(self, position: Position, mine: Sequence[Order]) -> list[Order]:
+        """Market exits at work that would close more than a leg has left."""
+        held = abs(position.quantity)
+        over = [o for o in mine if o.leg in (Leg.EXIT, Leg.FLATTEN) and o.left > held]
+        return self.venue.amend([replace(o, quantity=held, filled=0) for o in over])
+
+    def _bracketed(self, fill: Fill, position: Position, mine: Sequence[Order]) -> list[Order]:
         if self._oco is not OcoRule.ALLOW_PARTIAL_THEN_CANCEL or fill.leg is Leg.ENTRY:
             return self.venue.amend(legs(position))
         ended = []
@@ -189,9 +212,17 @@ class Desk:
         """Close positions at the market, those that aren't being closed already."""
         positions = self.state.book.positions
         leaving = self.leaving()
-        self.submit(
-            [make.flatten(self.day.session, positions[s]) for s in symbols if s not in leaving]
-        )
+        asked = [make.flatten(self.day.session, positions[s]) for s in symbols if s not in leaving]
+        self.submit([self._named(order) for order in asked])
+
+    def _named(self, order: Order) -> Order:
+        return self.owing.named(order)
+
+    def finish(self) -> bool:
+        """Close at the market what is owed and isn't being closed; whether orders are at work."""
+        left = self.owing.of(self.state) - self.leaving()
+        self.flatten(sorted(left))
+        return not left.isdisjoint(self.leaving())
 
     def leaving(self) -> set[str]:
         """Symbols with a market exit at work."""

@@ -147,14 +147,13 @@ class LiveDesk(BrokerDesk):
     def guard(self) -> None:
         """What must hold after everything that is heard.
 
-        With the kill switch latched nothing is held; in any state but ACTIVE, or without the feed,
-        no entry works; a target that can't rest at the venue is closed at the market when it is
-        touched; every position has its live stop of full size.
+        With the switch latched nothing is held, nor what an earlier one had to close; in any state
+        but ACTIVE, or without the feed, no entry works; a target that can't rest at the venue is
+        closed at the market when it is touched; every position has its live stop of full size.
         """
         if self.vigil.interrupted or self.state.risk.state is not TradingState.ACTIVE:
             self._withdraw_entries()
-        if self.state.risk.killed:
-            self.flatten(sorted(self.state.book.positions))
+        self.finish()
         if not self.venue.both_legs:
             self.submit(self._touched())
         self.mend()
@@ -246,13 +245,11 @@ class LiveDesk(BrokerDesk):
     def trail(self) -> None:
         """After the range, move the stops of what is still open, and see that they hold."""
         positions = dict(self.state.book.positions)
-        for symbol, position in positions.items():
+        for symbol, held in positions.items():
             bar = self.day.bars.get(symbol)
             if bar is not None:
                 tick = self.day.instruments[symbol].tick
-                positions[symbol] = trail(
-                    position, self._rule, high=bar.high, low=bar.low, tick=tick
-                )
+                positions[symbol] = trail(held, self._rule, high=bar.high, low=bar.low, tick=tick)
         self.state = replace(self.state, book=replace(self.state.book, positions=positions))
         for symbol in sorted(positions):
             self.record_all(self.venue.amend(self._standing_legs(positions[symbol])))
@@ -288,11 +285,13 @@ class LiveDesk(BrokerDesk):
         for _ in range(SETTLES):
             before = len(self.record.rows)
             wrong = self.compare(self.floor.broker.statement())
+            if len(self.record.rows) > before + 1:  # one row is the comparison's own
+                self.finish()  # an exit may have ended, the rest of it cancelled
             waiting = [o for o in self.venue.working if o.state is OrderState.CREATED]
             self.record_all(self.venue.cancel([o.client_id for o in waiting]))
             self.mend()
             doubtful = any(o.state is OrderState.UNKNOWN for o in self.venue.working)
-            news = len(self.record.rows) - before - 1  # one row is the comparison's own
+            news = len(self.record.rows) - before - 1
             if not doubtful and not self.venue.behind() and not news:
                 break  # nothing was heard, nor sent that could have traded since
         for each in wrong:

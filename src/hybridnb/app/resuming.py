@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from hybridnb.app.live_desk import LiveDesk
 from hybridnb.app.records import decision_rows
 from hybridnb.app.replying import kept_in_demo
+from hybridnb.app.standing import wanted
 from hybridnb.app.state import Origin
 from hybridnb.domain import Fill, Leg, Order, OrderState, TradingState
 from hybridnb.escalation.triggers import read_state
@@ -75,6 +76,8 @@ def _steered(desk: LiveDesk, row: Mapping[str, Any]) -> None:
     """What an operator, strangers on the account, or a clock that went back made of trading."""
     if row["kind"] == "operator":
         desk.stand(row)
+        if row["action"] == "cancel-all":
+            desk.owing.excuse(wanted(row))
     else:
         desk.reduce(TradingState.HALTED if row["kind"] == "halted" else TradingState.REDUCING)
 

@@ -92,13 +92,20 @@ def _obey(desk: Desk, action: Mapping[str, Any]) -> None:
 
 def withdraw(desk: Desk, symbol: str) -> None:
     """Withdraw all working orders, or one symbol's, but the legs of what is held."""
+    desk.owing.excuse(symbol)
     rest = [o for o in desk.venue.working if o.leg not in (Leg.STOP, Leg.TARGET)]
     for order in desk.venue.cancel([o.client_id for o in rest if symbol in ("", o.symbol)]):
         desk.record.order(order)
 
 
 def traded(desk: Desk, orders: list[Order]) -> State:
-    """The session from its opening mark to its close."""
+    """The session from its opening mark to its close.
+
+    What a kill asked to close and the venue didn't let go is closed first: the latch is cleared
+    at the opening, the positions it left aren't anybody's decision. Protective exits are always
+    allowed.
+    """
+    desk.finish()
     desk.mark(OPEN)
     desk.submit(_withheld(orders, desk))
     desk.record.commit()
@@ -122,7 +129,7 @@ def decided(desk: Desk) -> list[Order]:
     decisions = decided_twice(desk, rows, decisions)
     origins, orders = dict(desk.state.origins), []
     record_decisions(desk.record, day, lim, rows, decisions)
-    leaving = desk.leaving()
+    leaving = desk.leaving() | desk.owing.of(desk.state)
     for i in _asking(desk, decisions):
         order = None if day.symbols[i] in leaving else _order(desk, day.symbols[i], decisions[i])
         if order is None:

@@ -17,6 +17,7 @@ from hybridnb.domain import (
     Side,
 )
 from hybridnb.sizing import whole_lots
+from hybridnb.values import replace
 
 
 @functools.lru_cache(maxsize=1 << 16)  # a leg's id is asked for again at every fill
@@ -83,6 +84,18 @@ def flatten(session: str, position: Position) -> Order:
     side = Side.SELL if position.quantity > 0 else Side.BUY
     quantity = abs(position.quantity)
     return _market(session, position.decision_id, position.symbol, side, quantity, Leg.FLATTEN)
+
+
+def another(order: Order, tries: int) -> Order:
+    """The same order for its n-th try, under an id of its own; the first keeps the one it has.
+
+    An id whose order has ended is never used again: a venue would take it for a duplicate.
+    """
+    if tries <= 1:
+        return order
+    session = order.client_id.partition(f"-{order.leg}-")[0]
+    name = client_id(session, f"{order.decision_id}~{tries}", order.leg)
+    return replace(order, client_id=name)
 
 
 def sweep(session: str, symbol: str, quantity: int) -> Order:

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from hybridnb.domain import Bar, Fill, Leg, Order, OrderState
 from hybridnb.execution.known import Known
-from hybridnb.execution.orders import client_id
+from hybridnb.execution.orders import another
 from hybridnb.execution.reconcile import Arrears, arrears, leaves
 from hybridnb.ports import Broker, Events, Statement
 
@@ -81,9 +81,8 @@ class Wire(Known):
         named = order
         while known is not None and not known.state.open and known.state is not REJECTED:
             tries += 1
-            session = order.client_id.partition(f"-{order.leg}-")[0]
-            name = client_id(session, f"{order.decision_id}~{tries}", order.leg)
-            named, known = replace(order, client_id=name), self.orders.get(name)
+            named = another(order, tries)
+            known = self.orders.get(named.client_id)
         return named
 
     def _send(self, orders: Sequence[Order], *, again: bool) -> list[Order]:
