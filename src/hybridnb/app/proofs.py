@@ -17,7 +17,6 @@ from hybridnb.app.rivals import rivals
 from hybridnb.app.training import Model, outcomes
 from hybridnb.domain import Status
 from hybridnb.gates import leakage
-from hybridnb.gates.drift import drift
 from hybridnb.gates.evidence import Check
 from hybridnb.gates.overfit import pbo_check
 from hybridnb.gates.sentinel import Material, ridge, sentinel
@@ -27,7 +26,6 @@ from hybridnb.market.features import FEATURES, WARM_UP, features
 from hybridnb.splits import walk_forward
 
 RECENT = 400  # sessions on which the windowing check computes features again
-DRIFT_SESSIONS = 250  # sessions of the present that are compared with the training's
 SENTINEL_ROWS = 10_000  # latest rows that the sentinel shuffles: hundreds of fits stay seconds
 
 
@@ -95,18 +93,6 @@ def _scaling(context: Context, model: Model) -> Check:
 
 def _named(check: Check, which: str) -> Check:
     return replace(check, name=f"{check.name}, {which}")
-
-
-def drifts(context: Context) -> list[Check]:
-    """The last sessions against the training's, on market-wide means of each feature.
-
-    One row a session: names of one session aren't independent of each other.
-    """
-    mean = context.features.groupby("session")[list(FEATURES)].mean()
-    mean = mean.drop(columns=["rank_5", "rank_20"])  # their mean over names is constant
-    mean = mean.loc[:, mean.std() > 0.0]
-    start = len(mean) - DRIFT_SESSIONS
-    return list(drift(mean.iloc[WARM_UP:start], mean.iloc[start:], seed=context.seed))
 
 
 def noise(context: Context, *, say: Say) -> list[Check]:

@@ -17,10 +17,11 @@ from hybridnb.app.books import find_book
 from hybridnb.app.consistency import live_consistency
 from hybridnb.app.context import Context
 from hybridnb.app.desk import Hints
+from hybridnb.app.drifting import drifts
 from hybridnb.app.history import History
 from hybridnb.app.panel import Panel
 from hybridnb.app.progress import Say, timed, to_log
-from hybridnb.app.proofs import calibration, drifts, leaks, noise, overfitting
+from hybridnb.app.proofs import calibration, leaks, noise, overfitting
 from hybridnb.app.stressing import Stressed, stress
 from hybridnb.app.training import Model
 from hybridnb.app.trials import configuration, tried

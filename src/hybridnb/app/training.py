@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybridnb.app.context import Context
+from hybridnb.app.drifting import refuse_drifted
 from hybridnb.app.progress import Say, timed
 from hybridnb.canonical import plain, sha256
 from hybridnb.domain import Bucket
@@ -159,6 +160,7 @@ def train(context: Context, say: Say) -> Model:
     if folder.is_dir():
         say(f"model of {to:%Y-%m-%d} is trained already")
         return _opened(folder, reused=True)
+    refuse_drifted(context, to)
     with context.home.locked(f"training-{folder.name}"):
         checkpoint = context.home.folder(f"checkpoints/{folder.name}")
         files, meta = _fitted(context, to, checkpoint, say)
@@ -181,14 +183,13 @@ def _fitted(
     from hybridnb.app.hinting import train_hint
 
     frame, bars = _until(context.features, to), _until(context.market.bars, to)
-    features = frame[["symbol", "session", *FEATURES]]
     params, found = context.learning, {}
     for name in NAMES:
         which: Any = "short" if name == "baseline" else name
         horizon = (params.short if which == "short" else params.mid).horizon
         with timed(f"train {name}", say):
             found[name] = out_of_fold(
-                features,
+                frame[["symbol", "session", *FEATURES]],
                 forward_up(bars, horizon),
                 params=params,
                 which=which,
