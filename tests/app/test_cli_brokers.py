@@ -336,7 +336,7 @@ def test_the_switch_trips_on_the_venues_prices_and_closes_at_the_venue(desk: Des
         elif step == "leave" and hand.working("SELL", "MARKET") == hand.held():
             desk.fill(0.95)
 
-    code, done, text = desk.trade(0, seconds=5, doing=market)
+    code, done, text = desk.trade(0, seconds=12, doing=market)
     assert code == 0, text
     assert hand.held() == {} and done["fills"] >= 2 * len(desk.prices)
     tripped = next(row for row in rows("mark") if row["killed"])
