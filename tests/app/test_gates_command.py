@@ -70,9 +70,13 @@ def test_presets_hold_figures_against_their_own_bars() -> None:
     review, success = presets(row)
     passed = {figure.name: figure.passed for figure in review.figures}
     assert passed["Sharpe after costs"] is True and passed["Brier, crisis"] is True
-    assert passed["decision p99.9"] is None  # a ledger holds no latency
+    for untold in ("decision p99.9", "paper drawdown"):  # a verdict's drawdown is the backtest's
+        assert passed[untold] is None
     assert review.status is Status.INSUFFICIENT_EVIDENCE
-    assert success.status is Status.PASS
+    kept = {figure.name: figure.passed for figure in success.figures}
+    assert kept["hit rate, liquid names"] is None  # a verdict's win rate is of all names
+    assert kept["PBO"] is True and kept["Sharpe out of sample"] is True
+    assert success.status is Status.INSUFFICIENT_EVIDENCE
     few = [r for r in REGIMES if r["regime"] != "crisis"]
     passed = {f.name: f.passed for f in presets({**row, "regimes": few})[0].figures}
     assert passed["Brier, crisis"] is None

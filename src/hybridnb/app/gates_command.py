@@ -58,7 +58,8 @@ def read_gates(model_id: str = "") -> dict[str, Any]:
 def presets(row: Row) -> tuple[Gate, Gate]:
     """A verdict's figures against the bars of a review, and of success.
 
-    What no part of the product measures yet, a latency among them, isn't known.
+    What a verdict doesn't hold isn't known: a latency, the drawdown of paper trading (its own is
+    the backtest's), the hit rate on liquid names (its win rate is of all).
     """
     every = {f["name"]: f for gate in row["gates"] for f in gate["figures"]}
 
@@ -72,7 +73,6 @@ def presets(row: Row) -> tuple[Gate, Gate]:
         review(
             Review(
                 sharpe=told("Sharpe"),
-                drawdown=told("drawdown"),
                 brier={name: score for name, score in scores.items() if name != "pooled"},
                 sentinel=_sentinel(every.values()),
             )
@@ -80,7 +80,6 @@ def presets(row: Row) -> tuple[Gate, Gate]:
         kept(
             Success(
                 sharpe=told("Sharpe"),
-                hit_rate=told("win rate"),
                 drawdown=told("drawdown"),
                 pbo=told("PBO"),
             )
