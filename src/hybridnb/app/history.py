@@ -12,12 +12,12 @@ from hybridnb.app.backtest import predicted_rows
 from hybridnb.app.context import Context
 from hybridnb.app.kernels import MODE, writable
 from hybridnb.app.panel import Floats, Panel, panel
+from hybridnb.app.predicting import combined_raw
 from hybridnb.app.progress import Say, timed
 from hybridnb.app.replay_hints import ReplayHints, replay_hints
 from hybridnb.app.replaying import names_of, tape_of
 from hybridnb.app.training import (
     Model,
-    combined_raw,
     find_model,
     model_folder,
     predictions,

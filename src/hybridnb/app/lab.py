@@ -27,7 +27,7 @@ from hybridnb.app.state import State, first_state, restored
 from hybridnb.app.stress_figures import stress_curves
 from hybridnb.app.stressing import Stressed
 from hybridnb.app.trading import Traded, trade
-from hybridnb.app.training import Model, train
+from hybridnb.app.training import Model, train, trained_to
 from hybridnb.app.verdicts import find_verdict
 from hybridnb.app.whatif import as_live
 from hybridnb.canonical import plain
@@ -61,10 +61,12 @@ class Lab:
     def model_card(self) -> pd.Series[Any]:
         """What the model is."""
         model, learning = self.model, self.context.learning
+        blocked = model.trained_to < f"{trained_to(self.context):%Y-%m-%d}"
         return pd.Series(
             {
                 "version": model.version,
                 "trained on sessions through": model.trained_to,
+                "later training": "blocked by critical drift" if blocked else "none due",
                 "features": self.context.feature_set,
                 "short": f"{model.meta['kinds']['short']}, {learning.short.horizon} sessions ahead",
                 "mid": f"{model.meta['kinds']['mid']}, {learning.mid.horizon} sessions ahead",

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from hybridnb.app.context import Context
 from hybridnb.app.history import History
 from hybridnb.app.panel import Panel
+from hybridnb.app.predicting import outcomes
 from hybridnb.app.progress import Say
 from hybridnb.app.rivals import rivals
-from hybridnb.app.training import Model, outcomes
+from hybridnb.app.training import Model
 from hybridnb.domain import Status
 from hybridnb.gates import leakage
 from hybridnb.gates.evidence import Check

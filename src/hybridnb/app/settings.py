@@ -31,7 +31,7 @@ class DayParams(Params):
     profile: str = Field("quick", description="training profile in learning.yml")
     retrain_every: int = Field(5, ge=1, le=252, description="sessions a trained model serves")
     holdout: float = Field(0.4, gt=0, lt=1, description="last share of predictions, backtested")
-    drift_blocks_training: bool = Field(False, description="refuse to train across critical drift")
+    drift_blocks_training: bool = Field(True, description="no training across a critical drift")
     notebook_timeout: int = Field(1800, ge=10, description="seconds a notebook may take")
     cell_timeout: int = Field(1200, ge=5, description="seconds a cell may take")
 

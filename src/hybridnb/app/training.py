@@ -20,15 +20,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybridnb.app.context import Context
-from hybridnb.app.drifting import refuse_drifted
+from hybridnb.app.drifting import training_end
+from hybridnb.app.predicting import predicted
 from hybridnb.app.progress import Say, timed
 from hybridnb.canonical import plain, sha256
 from hybridnb.domain import Bucket
 from hybridnb.errors import Refused
-from hybridnb.learning.calibrators import expanding_calibration
-from hybridnb.learning.conviction import conviction
 from hybridnb.learning.hint import Hint
-from hybridnb.learning.labels import forward_up, triple_barrier
+from hybridnb.learning.labels import forward_up
 from hybridnb.learning.predictors import Fitted, load
 from hybridnb.learning.walkforward import OutOfFold, out_of_fold
 from hybridnb.market.assemble import digest
@@ -126,8 +125,9 @@ def model_key(context: Context, to: pd.Timestamp) -> str:
     learning = context.learning.model_dump(mode="json")
     policy = context.settings.policy.id
     seen = digest(bars[bars["session"] <= to])
-    holdout = context.settings.day.holdout
-    return sha256([seen, context.feature_set, plain(learning), policy, context.seed, holdout])[:16]
+    day = context.settings.day
+    chosen = [context.seed, day.holdout, day.drift_blocks_training]
+    return sha256([seen, context.feature_set, plain(learning), policy, *chosen])[:16]
 
 
 def model_folder(context: Context, to: pd.Timestamp) -> Path:
@@ -160,7 +160,19 @@ def train(context: Context, say: Say) -> Model:
     if folder.is_dir():
         say(f"model of {to:%Y-%m-%d} is trained already")
         return _opened(folder, reused=True)
-    refuse_drifted(context, to)
+    end = training_end(context, to, say)
+    source = model_folder(context, end)
+    if reused := source.is_dir():
+        say(f"model of {end:%Y-%m-%d} is trained already")
+    else:
+        _train(context, end, source, say)
+    if source != folder:  # the same bytes serve this day too
+        meta, files = open_sealed(source)
+        seal(folder, files, meta)
+    return _opened(folder, reused=reused)
+
+
+def _train(context: Context, to: pd.Timestamp, folder: Path, say: Say) -> None:
     with context.home.locked(f"training-{folder.name}"):
         checkpoint = context.home.folder(f"checkpoints/{folder.name}")
         files, meta = _fitted(context, to, checkpoint, say)
@@ -168,7 +180,6 @@ def train(context: Context, say: Say) -> Model:
         for left in sorted(checkpoint.glob("**/*"), reverse=True):
             left.unlink() if left.is_file() else left.rmdir()
         checkpoint.rmdir()
-    return _opened(folder, reused=False)
 
 
 def _opened(folder: Path, *, reused: bool) -> Model:
@@ -256,45 +267,3 @@ def predictions(context: Context, model: Model, *, without: tuple[str, ...] = ()
     found.to_parquet(fresh, index=False)
     os.replace(fresh, path)
     return found
-
-
-def predicted(
-    context: Context, frame: pd.DataFrame, raw: Mapping[str, Floats], *, bars: pd.DataFrame
-) -> pd.DataFrame:
-    """Conviction and calibrated probabilities from raw outputs, each as of its session."""
-    keys = frame[["symbol", "session"]]
-    out = keys.assign(**{f"{name}_raw": values for name, values in raw.items()})
-    out["p_short"] = conviction(keys, raw["short"])
-    out["p_mid"] = conviction(keys, raw["mid"])
-    combined = combined_raw(context, raw)
-    for side, given in (("long", combined), ("short", 1.0 - combined)):
-        labels = outcomes(context, frame, bars, side=side)
-        out[f"win_{side}"] = expanding_calibration(
-            keys,
-            given,
-            labels,
-            context.learning.barrier_horizon,
-            kind=context.learning.calibration,
-            regime=keys["session"].map(context.facts["regime"]),
-        )
-    return out
-
-
-def combined_raw(context: Context, raw: Mapping[str, Floats]) -> Floats:
-    """The predictors' outputs in the blend's proportion."""
-    blend = context.settings.policy.blend
-    weight = blend.weight_short / (blend.weight_short + blend.weight_mid)
-    return weight * raw["short"] + (1.0 - weight) * raw["mid"]
-
-
-def outcomes(context: Context, frame: pd.DataFrame, bars: pd.DataFrame, *, side: Any) -> Floats:
-    """Triple-barrier labels with the policy's stop and target: 1 where the target came first."""
-    stops = context.settings.policy.stops
-    return triple_barrier(
-        bars,
-        frame["atr"].to_numpy(),
-        side=side,
-        stop=stops.initial,
-        target=stops.target,
-        horizon=context.learning.barrier_horizon,
-    )
