@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,12 +16,15 @@ import numpy as np
 import pytest
 from sqlalchemy import event
 
+from hybridnb.app.home import Home
 from hybridnb.app.live import trade_live
 from hybridnb.app.live_desk import Floor
 from hybridnb.app.live_prices import CLOCK
+from hybridnb.app.live_view import LiveView, seen
 from hybridnb.app.records import Recorder
 from hybridnb.app.session import step
 from hybridnb.app.state import State, first_state, restored
+from hybridnb.book import equity
 from hybridnb.canonical import plain
 from hybridnb.domain import Order, OrderState, Position, TradingState, refusal_names
 from hybridnb.domain import Refusal as Code
@@ -86,6 +91,7 @@ class Scene:
         self.back = 0.0  # seconds that the clock was set back
         self.store: Callable[[list[Row]], Any] = list  # where rows are made durable
         self.actions: list[Mapping[str, Any]] = []
+        self.show: Callable[[Any], Any] = lambda _: None
 
     def session(
         self,
@@ -122,6 +128,7 @@ class Scene:
             bars=lambda: bars or {},
             prices=lambda: dict(self.prices),
             actions=actions,
+            show=self.show,
         )
         setup = replace(self.setup, entries=entries)
         after = trade_live(self.state, day, setup, record, floor=floor, past=self.past)
@@ -848,3 +855,41 @@ class TestSweep:
         after = self.traded(rich, rich.trade(10_000, symbol="B"))
         assert self.bought(rich) == [after.book.sip_units] == [rich.held("B")]
         assert len(rich.of("sip")) == 1 and after.book.sip_carry >= 0
+
+
+class TestWhatItShows:
+    def test_the_book_at_the_last_prices_after_each_time_of_listening(self, scene: Scene) -> None:
+        found: list[Row] = []
+        scene.show = lambda desk: found.append(seen(desk))
+        scene.prices = {"A": PRICE}
+
+        def fall() -> None:
+            scene.prices = {"A": PRICE * 98 // 100}
+
+        scene.session(open=[scene.trade(10_000), quiet], range=[fall, quiet, quiet])
+        last = found[-1]
+        (held,) = last["snapshot"]["book"]["positions"].values()
+        assert held["quantity"] == scene.held() > 0
+        assert last["prices"] == {"A": PRICE * 98 // 100} and last["buckets"] == {"A": "CORE"}
+        book = restored({"book": last["snapshot"]["book"]}).book
+        assert last["equity"] == equity(book, last["prices"])
+        opening = scene.of("session_opened")[0]["equity"]
+        assert last["day_pnl"] == pytest.approx(last["equity"] / opening - 1.0, abs=1e-12)
+        assert last["drawdown"] == pytest.approx(-last["day_pnl"], abs=1e-9)
+        assert last["working"] == 2, "stop and target"
+        assert json.loads(json.dumps(last)) == last
+
+    def test_a_book_without_a_price_for_its_position_has_its_last_close(self, scene: Scene) -> None:
+        found: list[Row] = []
+        scene.show = lambda desk: found.append(seen(desk))
+        scene.session(open=[scene.trade(10_000), quiet])
+        assert found[-1]["prices"]["A"] == scene.panel.last[280, 0]
+
+    def test_a_view_that_cant_be_written_stops_nothing(self, scene: Scene, tmp_path: Path) -> None:
+        view = LiveView(Home(tmp_path), "book")
+        scene.session(281)  # without a view
+        shutil.rmtree(tmp_path / "live")
+        (tmp_path / "live").write_text("no folder any more")
+        scene.show = view
+        scene.session(282)
+        assert scene.of("session_closed")

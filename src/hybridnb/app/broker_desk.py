@@ -39,6 +39,8 @@ class Floor:
         Last prices by symbol, in 1/10,000; empty where nobody tells.
     actions : callable
         What operators asked for since the last call.
+    show : callable
+        Gets the desk after each time of listening, to be looked at.
     """
 
     broker: Broker
@@ -47,6 +49,7 @@ class Floor:
     bars: Callable[[], Mapping[str, Bar]] = dict
     prices: Callable[[], Mapping[str, int]] = dict
     actions: Callable[[], Sequence[Mapping[str, Any]]] = tuple
+    show: Callable[[Any], None] = lambda _: None
 
 
 class BrokerDesk(Desk):

@@ -169,7 +169,7 @@ class Desk:
 
     def mark(self, at: str) -> int:
         """Equity at the open or the close, and what the kill switch makes of it."""
-        value, pnl = self._day_pnl(at)
+        value, pnl = self.day_pnl(at)
         risk, alerts = marked(self.state.risk, self.setup.policy.risk, pnl, at=self.day.session)
         tripped = risk.killed and not self.state.risk.killed
         self.state = replace(self.state, risk=risk)
@@ -182,7 +182,7 @@ class Desk:
             self.flatten(sorted(self.state.book.positions))
         return value
 
-    def _day_pnl(self, at: str) -> tuple[int, float | None]:
+    def day_pnl(self, at: str) -> tuple[int, float | None]:
         bars, last, sip = self.day.bars, self.day.last, self.setup.policy.sip.symbol
         prices = {}
         for s in (*self.state.book.positions, sip):

@@ -24,8 +24,15 @@ def drifts(context: Context, *, to: pd.Timestamp | None = None) -> list[Check]:
     to : Timestamp, optional
         The last session that is looked at; the context's by default.
     """
-    reference, current = _two(_means(context), to)
+    reference, current = compared(context, to=to)
     return list(drift(reference, current, seed=context.seed))
+
+
+def compared(
+    context: Context, *, to: pd.Timestamp | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The two stretches that `drifts` compares: one row a session, one column a feature."""
+    return _two(_means(context), to)
 
 
 def training_end(context: Context, to: pd.Timestamp, say: Say) -> pd.Timestamp:

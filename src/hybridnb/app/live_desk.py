@@ -68,6 +68,7 @@ class LiveDesk(BrokerDesk):
             self.obey(action)
         self.guard()
         self.commit()
+        self.floor.show(self)
 
     def relied(self, prices: Mapping[str, int]) -> None:
         """While the feed is interrupted nothing new is sent; a clock that went back halts."""
@@ -101,7 +102,7 @@ class LiveDesk(BrokerDesk):
     def mark(self, at: str) -> int:
         """As every mark; between the open and the close only what matters is recorded."""
         if at == LIVE:
-            value, pnl = self._day_pnl(at)
+            value, pnl = self.day_pnl(at)
             risk, _ = marked(self.state.risk, self.setup.policy.risk, pnl, at=self.day.session)
             moved = abs((pnl or 0.0) - self._pnl)
             if risk == self.state.risk and moved < MOVE:
@@ -261,15 +262,15 @@ class LiveDesk(BrokerDesk):
             self.accrued = True
             super().accrue()
 
-    def _day_pnl(self, at: str) -> tuple[int, float | None]:
+    def day_pnl(self, at: str) -> tuple[int, float | None]:
         now = self.floor.prices()
         if at == OPEN or not now:
-            return super()._day_pnl(at)
+            return super().day_pnl(at)
         here = {s: p for s, p in now.items() if s not in self.day.bars}
         day = self.day
         try:
             self.day = replace(day, last={**day.last, **here})
-            return super()._day_pnl(at)
+            return super().day_pnl(at)
         finally:
             self.day = day
 

@@ -26,6 +26,7 @@ from hybridnb.app.lab import Lab
 from hybridnb.app.live import trade_live
 from hybridnb.app.live_desk import Floor
 from hybridnb.app.live_prices import LivePrices
+from hybridnb.app.live_view import LiveView
 from hybridnb.app.operators import listener
 from hybridnb.app.panel import Day
 from hybridnb.app.paper_broker import PaperBroker, account_of
@@ -168,6 +169,7 @@ def _run(seat: Seat, clock: Clock, seconds: float | None) -> None:
         bars=lambda: day.bars,
         prices=LivePrices(broker, seat.record),
         actions=listener(seat.ledger, seat.book),
+        show=LiveView(seat.context.home, seat.book),
     )
     trade_live(seat.state, day, seat.setup, seat.record, floor=floor, past=seat.past)
 

@@ -7,83 +7,128 @@ from dataclasses import asdict
 from typing import Any
 
 from hybridnb.app.alerts import alerts, alerts_text
+from hybridnb.app.book_status import book_status
 from hybridnb.app.escalation_state import escalation_lines, read_escalation
 from hybridnb.app.home import home, shipped
-from hybridnb.app.ledgers import open_ledger
+from hybridnb.app.learning_status import learning_status, policy_of, trained_to
+from hybridnb.app.live_view import live_rows, live_stamp
 from hybridnb.app.operators import pending
 from hybridnb.app.records import decision_rows
 from hybridnb.app.settings import settings
-from hybridnb.domain import SCALE, Mode
-from hybridnb.limits import BUCKETS, limits
+from hybridnb.domain import SCALE
+from hybridnb.ledger.mirror import Mirror
 
 ALERTS = 10  # unacknowledged ones that are shown
 
 
-def read_status() -> dict[str, Any]:
-    """Mode, trading state, kill switch, quarantine and usage of limits of each book.
+class Reader:
+    """Reads the present state again and again; what was read once stays in memory.
 
-    With the newest unacknowledged alerts, and where escalation stands.
+    One reader a process: it may be shared between threads.
+
+    Raises
+    ------
+    ParamsError, Missing
+        When the parameters or the home can't be read.
     """
-    ledger, known = open_ledger(), settings(shipped("params"))
-    policy = known.policy
-    waiting = [alert for alert in alerts(ledger) if alert["acknowledged"] is None]
-    last = {row["book"]: row for row in ledger.rows("session", kind="session_closed")}
-    instruments = {
-        (row["book"], row["symbol"]): row["bucket"]
-        for row in decision_rows(
-            [*ledger.rows("session", kind="decision"), *ledger.rows("session", kind="universe")]
-        )
-    }
-    return {
-        "home": str(home().root),
-        "policy_id": policy.id,
-        "asked_mode": str(policy.mode),
-        "ledger": {
-            "rows": {chain: ledger.count(chain) for chain in ("session", "operations")},
-            "head": ledger.head("session"),
-        },
-        "operators": [
-            {"book": book, **action} for book in sorted(last) for action in pending(ledger, book)
-        ],
-        "heartbeat": asdict(beats[-1]) if (beats := ledger.beats()) else None,
-        "books": [_book(row, instruments, policy) for _, row in sorted(last.items())],
-        "verdicts": [
-            {k: row.get(k) for k in ("session", "model_version", "status", "valid_until")}
-            for row in ledger.rows("operations", kind="verdict")[-3:]
-        ],
-        "alerts": {"unacknowledged": len(waiting), "newest": waiting[: -ALERTS - 1 : -1]},
-        "escalation": read_escalation(ledger, known, dt.datetime.now(dt.UTC)),
-    }
+
+    def __init__(self) -> None:
+        self._home = home()
+        self.ledger = Mirror(self._home.ledger_url, heads=self._home.heads)
+        self._settings = settings(shipped("params"))
+        self._trained: dict[str | None, str | None] = {None: None}
+
+    def version(self) -> int:
+        """Changes whenever there is something new to show; cheap to ask."""
+        counts = sum(self.ledger.count(chain) for chain in ("session", "operations"))
+        return counts + live_stamp(self._home)
+
+    def status(self) -> dict[str, Any]:
+        """Each book with its distances to limits, what decides, jobs, alerts, escalation."""
+        version, ledger, now = self.version(), self.ledger, dt.datetime.now(dt.UTC)
+        waiting = [alert for alert in alerts(ledger) if alert["acknowledged"] is None]
+        last = {row["book"]: row for row in ledger.rows("session", kind="session_closed")}
+        live = {row["book"]: row for row in live_rows(self._home, last)}
+        shown = {book: (last | live)[book] for book in sorted(last | live)}
+        newest = max(shown.values(), key=lambda row: row["session"], default=None)
+        return {
+            "at": now.isoformat(timespec="milliseconds"),
+            "version": version,
+            "home": str(self._home.root),
+            "policy_id": self._settings.policy.id,
+            "asked_mode": str(self._settings.policy.mode),
+            "ledger": {
+                "rows": {chain: ledger.count(chain) for chain in ("session", "operations")},
+                "head": ledger.head("session"),
+            },
+            "operators": [
+                {"book": book, **action} for book in shown for action in pending(ledger, book)
+            ],
+            "heartbeat": asdict(beats[-1]) if (beats := ledger.beats()) else None,
+            "books": [
+                book_status(ledger, row, policy_of(self._settings, ledger, book), live=book in live)
+                for book, row in shown.items()
+            ],
+            "learning": self._learning(newest["book"] if newest else ""),
+            "jobs": self._jobs(now),
+            "verdicts": [
+                {k: row.get(k) for k in ("session", "model_version", "status", "valid_until")}
+                for row in ledger.rows("operations", kind="verdict")[-3:]
+            ],
+            "alerts": {"unacknowledged": len(waiting), "newest": waiting[: -ALERTS - 1 : -1]},
+            "escalation": read_escalation(ledger, self._settings, now),
+        }
+
+    def series(self, book: str) -> dict[str, list[Any]]:
+        """Equity in account units and drawdown as a share, at the close of each session."""
+        closed = self.ledger.rows("session", kind="session_closed", book=book)
+        live = [
+            r for r in live_rows(self._home, {r["book"]: r for r in closed}) if r["book"] == book
+        ]
+        rows = [*closed, *live]
+        return {
+            "sessions": [row["session"] for row in rows],
+            "equity": [row["equity"] / SCALE for row in rows],
+            "drawdown": [row["drawdown"] for row in rows],
+        }
+
+    def scores(self, book: str) -> dict[str, Any]:
+        """Scores of the newest decided session, with the thresholds they were held against."""
+        opened = self.ledger.rows("session", kind="session_opened", book=book)
+        decided = [row["session"] for row in opened if row["decided"]]
+        blend = policy_of(self._settings, self.ledger, book).blend
+        found: dict[str, Any] = {
+            "session": None,
+            "buy": blend.buy,
+            "sell": blend.sell,
+            "scores": [],
+        }
+        if decided:
+            where = {"book": book, "session": decided[-1]}
+            kinds = ("decision", "universe")
+            rows = [r for kind in kinds for r in self.ledger.rows("session", kind=kind, **where)]
+            known = [row["score"] for row in decision_rows(rows)]
+            found |= {"session": decided[-1], "scores": [s for s in known if s is not None]}
+        return found
+
+    def _learning(self, book: str) -> dict[str, Any]:
+        shown = learning_status(self.ledger, self._settings, book)
+        version = shown["model_version"]
+        if version not in self._trained:
+            self._trained[version] = trained_to(self._home, version)
+        return shown | {"trained_to": self._trained[version]}
+
+    def _jobs(self, now: dt.datetime) -> dict[str, Any]:
+        try:
+            from hybridnb.app.schedule.board import jobs_board
+        except ImportError:
+            return {"ran": [], "due": []}
+        return jobs_board(self.ledger, now)
 
 
-def _book(row: Any, instruments: Any, policy: Any) -> dict[str, Any]:
-    risk, equity = row["snapshot"]["risk"], row["equity"]
-    lim = limits(policy, Mode(risk["mode"]))
-    used = {str(b.value): 0.0 for b in BUCKETS}
-    for symbol, held in row["snapshot"]["book"]["positions"].items():
-        bucket = instruments[row["book"], symbol]
-        units = abs(held["quantity"]) * held["multiplier"]
-        used[bucket] += units * row["prices"][symbol] / equity
-    return {
-        "book": row["book"],
-        "session": row["session"],
-        "mode": risk["mode"],
-        "trading_state": risk["state"],
-        "kill_switch": "latched" if risk["killed"] else "ready",
-        "killed_since": risk["killed_since"],
-        "quarantine_until": risk["quarantine_until"] or None,
-        "quarantine_left": max(0, risk["quarantine_until"] - risk["ordinal"]),
-        "equity": equity / SCALE,
-        "day_pnl": row["day_pnl"],
-        "drawdown": row["drawdown"],
-        "positions": len(row["snapshot"]["book"]["positions"]),
-        "usage": {
-            name: {"used": used[name], "limit": lim.bucket[i]}
-            for i, name in enumerate(str(b.value) for b in BUCKETS)
-            if lim.bucket[i] > 0.0
-        },
-        "locks": [f"{lock['name']}: {lock['reason']}" for lock in risk["locks"]],
-    }
+def read_status() -> dict[str, Any]:
+    """The present state, read once."""
+    return Reader().status()
 
 
 def _quarantine(book: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,10 +131,10 @@ class Ledger:
             found = [json.loads(e.payload) for e in self._read(connection, chain, where)]
         return [row for row in found if all(row.get(k) == v for k, v in rest.items())]
 
-    def entries(self, chain: str) -> Iterator[Entry]:
-        """Stored rows in order, as they stand, a batch in memory at a time."""
+    def entries(self, chain: str, *, after: int = 0) -> Iterator[Entry]:
+        """Stored rows after that number, in order, as they stand, a batch in memory at a time."""
         with self._connected() as connection:
-            yield from self._read(connection, chain, {})
+            yield from self._read(connection, chain, {}, after)
 
     def head(self, chain: str) -> str:
         """Hash of the last row; the chain's genesis while it is empty."""
@@ -155,6 +155,10 @@ class Ledger:
         """Heartbeats of a run by cell; without a run, of all runs by time."""
         with self._connected() as connection:
             return beats.of_run(connection, run)
+
+    def beside(self, *, write: bool = False) -> AbstractContextManager[Connection]:
+        """A transaction on the tables beside the chains, which no hash covers."""
+        return self._connected(write=write)
 
     def verify(self) -> Verification:
         """Recompute both chains and compare them with the heads outside the database."""
@@ -204,9 +208,10 @@ class Ledger:
             raise _broken(str(found[0]), found[1], "there is no such chain")
 
     def _read(
-        self, connection: Connection, chain: str, where: Mapping[str, str]
+        self, connection: Connection, chain: str, where: Mapping[str, str], after: int = 0
     ) -> Iterator[Entry]:
         query = select(ENTRIES).where(ENTRIES.c.chain == chain).order_by(ENTRIES.c.seq)
+        query = query.where(ENTRIES.c.seq > after) if after else query
         for name, value in where.items():
             query = query.where(ENTRIES.c[name] == value)
         for row in connection.execute(query, execution_options={"yield_per": BATCH}):
