@@ -58,7 +58,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
 		-c constraints.txt -e ".[$(EXTRAS)]"
 	$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true  # some packages ship templates
-	$(BIN)/python -m ipykernel install --sys-prefix --name hybridnb --display-name hybridnb
+	$(BIN)/python -m hybridnb.app.jupyter_files
 	touch $(READY)
 
 .venv-bench/.ready: benchmarks/requirements.txt

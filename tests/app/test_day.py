@@ -19,7 +19,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 EVIDENCE = os.environ.get("HYBRIDNB_EVIDENCE") == "1"
-KILLS = 20 if EVIDENCE else 2
+KILLS = 20 if EVIDENCE else 1
 KEYS = {
     *("session", "mode", "decisions", "orders", "fills", "equity", "verdict"),
     *("orders_sha256", "ledger_head", "reports"),

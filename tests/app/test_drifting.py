@@ -12,7 +12,7 @@ from hybridnb.app.drifting import PRESENT, drifts, training_end
 from hybridnb.app.training import find_model, train, trained_to
 from hybridnb.domain import Status
 
-CALMED = "2004-03-01"  # months after which volatility had fallen to half
+CALMED = "2003-09-05"  # weeks after the average range had left its own history
 
 
 def opened(session: str, *, blocks: bool = True) -> Context:
@@ -35,9 +35,9 @@ def test_the_last_aligned_session_before_the_drift_is_what_a_training_may_see() 
     end = training_end(context, to, said.append)
     aligned = context.sessions[context.aligned]
     skipped = aligned[(aligned > end) & (aligned <= to)]
-    assert end in aligned and len(skipped) > 10
+    assert end in aligned and len(skipped) >= 3
     assert critical(context, end) == []
-    assert all(critical(context, session) for session in skipped[[0, 1, -2, -1]])
+    assert all(critical(context, session) for session in skipped[[0, -1]])
     (line,) = said
     assert critical(context, to)[0] in line and f"{end:%Y-%m-%d}" in line
     free = opened(CALMED, blocks=False)
@@ -74,9 +74,9 @@ def test_without_a_critical_drift_or_enough_rows_nothing_is_blocked() -> None:
 
 
 def test_what_comes_after_the_training_is_not_looked_at() -> None:
-    early, late = opened(CALMED), opened("2006-03-01")
+    early, late = opened("2003-07-25"), opened("2006-03-01")
     to = trained_to(early)
     assert drifts(late, to=to) == drifts(early, to=to)
-    assert training_end(late, to, lambda _: None) == training_end(early, to, lambda _: None)
+    assert training_end(late, to, pytest.fail) == to
     few = drifts(late, to=early.sessions[PRESENT])
     assert {check.status for check in few} == {Status.INSUFFICIENT_EVIDENCE}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from hybridnb import errors
-from hybridnb.app.context import Context
 from hybridnb.app.home import checkout, home, reports_folder, shipped
 from hybridnb.app.ledgers import open_ledger
 from hybridnb.app.notebook_process import Heartbeat
@@ -22,6 +22,9 @@ from hybridnb.errors import CheckFailed, HybridnbError, Missing, UsageError
 from hybridnb.ledger.beats import Beat
 from hybridnb.ledger.store import Ledger
 from hybridnb.registry.manifest import Manifest, environment, git_state
+
+if TYPE_CHECKING:
+    from hybridnb.app.context import Context
 
 
 def run_one(
@@ -54,11 +57,57 @@ def run_one(
         cell_timeout=day.cell_timeout,
         title=path.stem.replace("_", " ").capitalize(),
         beat=heartbeat(open_ledger(), f"{group}/{path.stem}-{key}"),
+        memory=day.notebook_memory,
     )
     result = run_job(job, say=say)
     _row(open_ledger(), path.stem, result, {"parameters": parameters})
     raise_for(result)
     return {"status": str(result.status), "report": str(result.html), "exports": result.exports}
+
+
+def run_scheduled(
+    notebook: str,
+    *,
+    job: str,
+    session: str,
+    parameters: Mapping[str, Any],
+    limits: tuple[float, int],
+    say: Say,
+) -> Result:
+    """Run a job's notebook for a session; a run that was completed before is kept.
+
+    Its report lies with those of the day where the day was run, else in a folder beside it.
+
+    Parameters
+    ----------
+    limits : tuple of float and int
+        Seconds of the run, and MiB of its processes together.
+
+    Raises
+    ------
+    HybridnbError
+        As `raise_for`, for a run that didn't complete.
+    """
+    path, root = _notebook(notebook), reports_folder(home())
+    group = session if (root / session / "day.json").is_file() else f"{session}-schedule"
+    seconds, memory = limits
+    ledger = open_ledger()
+    asked = Job(
+        notebook=path,
+        name=job,
+        parameters=parameters,
+        out=root / group / job,
+        wall_timeout=seconds,
+        cell_timeout=max(1, int(seconds)),
+        title=f"{job.replace('_', ' ').capitalize()} · {session}",
+        beat=heartbeat(ledger, f"{group}/{job}"),
+        memory=memory,
+    )
+    result = run_job(asked, say=say)
+    if not result.reused:
+        _row(ledger, job, result, {"parameters": dict(parameters)})
+    raise_for(result)
+    return result
 
 
 def heartbeat(ledger: Ledger, run: str) -> Heartbeat:

@@ -7,6 +7,7 @@ parent, and its kernel with it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -16,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hybridnb.app.imports import lean
+
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 TEXT_CAP = 256 * 1024  # characters of text that a cell may keep
 RICH_CAP = 2 * 1024 * 1024  # characters of figures and tables that a cell may keep
@@ -23,10 +26,15 @@ STARTUP_SECONDS = 120
 Beat = Callable[..., None]
 
 
-def die_with_parent(parent: int) -> None:
-    """Ask the system to end this process with its parent (Linux), and check that it still lives."""
+def die_with_parent(parent: int, *, by: int = signal.SIGTERM) -> None:
+    """Ask the system to end this process with its parent (Linux), and check that it still lives.
+
+    What it holds much of goes first when the machine runs out of memory: a job can be run again.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    _death_signal(signal.SIGTERM)()
+    _death_signal(by)()
+    with contextlib.suppress(OSError):  # a system without it chooses by itself
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
     if os.getppid() != parent:
         sys.exit(128 + signal.SIGTERM)
 
@@ -56,9 +64,7 @@ def execute(job: dict[str, Any], beat: Beat) -> None:
     PapermillExecutionError, CellTimeoutError, DeadKernelError
         As papermill and nbclient raise them.
     """
-    # jsonschema builds a grammar from this package when it is imported, which takes a second and
-    # serves only to check international addresses, of which a notebook has none.
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    lean("papermill.execute")
     from papermill.clientwrap import PapermillNotebookClient
     from papermill.engines import Engine, papermill_engines
     from papermill.execute import execute_notebook

@@ -7,18 +7,17 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from hybridnb.app.home import REPORTS, VARIABLE, home
+from hybridnb.app.process_tree import GRACE_SECONDS, MIB, Watch, end_tree
 from hybridnb.app.progress import Say
 
-Status = Literal["completed", "failed", "timed_out", "killed"]
+Status = Literal["completed", "failed", "timed_out", "killed", "out_of_memory"]
 OUT = "HYBRIDNB_OUT"  # where a running notebook leaves its results
-GRACE_SECONDS = 5.0
 Heartbeat = Callable[[int, int, float], None]
 
 
@@ -43,8 +42,20 @@ def _environment(scratch: Path) -> dict[str, str]:
     return given
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a run may take: seconds of the whole and of one cell, MiB of all its processes.
+
+    The process itself keeps the second; None leaves the memory without a limit.
+    """
+
+    wall: float
+    cell: int
+    memory: int | None = None
+
+
 def run_process(
-    scratch: Path, *, wall_timeout: float, cell_timeout: int, say: Say, beat: Heartbeat
+    scratch: Path, *, limits: Limits, say: Say, beat: Heartbeat
 ) -> tuple[Status, Failure | None]:
     """Start the process that `scratch/job.json` describes, pass on what it says, judge its end.
 
@@ -52,8 +63,7 @@ def run_process(
     ----------
     scratch : Path
         Folder of the run; the process writes into it and nowhere else.
-    wall_timeout, cell_timeout : float, int
-        Seconds; the second is kept by the process itself and named here only.
+    limits : Limits
     say : callable
         Gets a line a cell, and the lines that the notebook prints.
     beat : callable
@@ -69,28 +79,26 @@ def run_process(
             encoding="utf-8",
             start_new_session=True,
         )
-    late = threading.Event()
-
-    def end_late() -> None:
-        late.set()
-        _end(child)
-
-    timer = threading.Timer(wall_timeout, end_late)
-    timer.start()
+    watch = Watch(child.pid, seconds=limits.wall, memory=limits.memory)
+    watch.start()
     try:
         cell, failed = _heard(child, say, beat)
         code = child.wait()
     finally:
-        timer.cancel()
+        watch.stop()
         if child.poll() is None:
-            _end(child)
+            end_tree(child.pid, grace=GRACE_SECONDS)
+            child.wait()
     told = (scratch / "stderr.txt").read_text(encoding="utf-8", errors="replace")
-    if late.is_set():
-        why = f"the run took longer than {wall_timeout:g} s"
+    if watch.verdict == "late":
+        why = f"the run took longer than {limits.wall:g} s"
         return "timed_out", Failure("WallTimeout", why, cell)
+    if watch.verdict == "memory" and code:
+        held = f"{watch.peak / MIB:,.0f} MiB, more than its {limits.memory:,} MiB"
+        return "out_of_memory", Failure("OutOfMemory", f"the run held {held}", cell)
     if code == 0:
         return "completed", None
-    return _judged(code, failed or Failure("", "", cell), told, cell_timeout)
+    return _judged(code, failed or Failure("", "", cell), told, limits.cell)
 
 
 def _heard(child: subprocess.Popen[str], say: Say, beat: Heartbeat) -> tuple[str, Failure | None]:
@@ -123,11 +131,3 @@ def _judged(code: int, failed: Failure, told: str, cell_timeout: int) -> tuple[S
     if failed.ename == "DeadKernelError":
         return "killed", Failure("KernelDied", "the notebook's kernel was killed", failed.cell)
     return "failed", failed
-
-
-def _end(child: subprocess.Popen[str]) -> None:
-    child.terminate()
-    try:
-        child.wait(GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.kill()

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,20 +18,37 @@ from pathlib import Path
 from typing import Any
 
 from hybridnb.app.html import to_html
-from hybridnb.app.notebook_process import OUT, Failure, Heartbeat, Status, run_process, unheard
+from hybridnb.app.imports import lean
+from hybridnb.app.notebook_process import (
+    OUT,
+    Failure,
+    Heartbeat,
+    Limits,
+    Status,
+    run_process,
+    unheard,
+)
 from hybridnb.app.parameters import checked
 from hybridnb.app.progress import Say
 from hybridnb.canonical import plain, sha256
 from hybridnb.errors import Missing, Refused, UsageError
 
 KERNEL = "hybridnb"
+ENDED: Mapping[Status, str] = {
+    "completed": "completed",
+    "failed": "failed",
+    "timed_out": "timed out",
+    "killed": "was killed",
+    "out_of_memory": "ran out of memory",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """A notebook to run; timeouts in seconds, of the whole and of one cell.
 
-    `beat` gets each finished cell's number, the number of cells, and its seconds.
+    `beat` gets each finished cell's number, the number of cells, and its seconds; `memory` is in
+    MiB, of all processes of the run together, None without a limit.
     """
 
     notebook: Path
@@ -41,6 +59,7 @@ class Job:
     cell_timeout: int
     title: str
     beat: Heartbeat = unheard
+    memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,14 +197,16 @@ def _run(job: Job, parameters: Mapping[str, Any], scratch: Path, *, say: Say) ->
     }
     (scratch / "job.json").write_text(json.dumps(order), encoding="utf-8")
     start = time.perf_counter()
+    ready = threading.Thread(target=_ready)
+    ready.start()
     status, error = run_process(
         scratch,
-        wall_timeout=job.wall_timeout,
-        cell_timeout=job.cell_timeout,
+        limits=Limits(job.wall_timeout, job.cell_timeout, job.memory),
         say=say,
         beat=job.beat,
     )
     seconds = time.perf_counter() - start
+    ready.join()
     exports = {
         p.stem: json.loads(p.read_text(encoding="utf-8"))
         for p in sorted((scratch / "exports").glob("[!.]*.json"))
@@ -193,16 +214,20 @@ def _run(job: Job, parameters: Mapping[str, Any], scratch: Path, *, say: Say) ->
     return Made(status, error, seconds, exports)
 
 
+def _ready() -> None:
+    """Load what writes the results, while the notebook runs."""
+    lean("nbformat")
+    lean("nbconvert.preprocessors")
+
+
 def _written(job: Job, made: Made, scratch: Path, facts: Mapping[str, Any]) -> None:
     """Write the notebook, its page and the record into a folder `result`."""
-    import nbformat
-
+    nbformat = lean("nbformat")
     error = made.error
     banner = ""
     if error is not None:
         where = f" in cell {error.cell}" if error.cell else ""
-        words = made.status.replace("_", " ")
-        banner = f"This run {words}{where}. {error.ename}: {error.evalue}"
+        banner = f"This run {ENDED[made.status]}{where}. {error.ename}: {error.evalue}"
     notebook = _read_back(scratch / "notebook.ipynb", job, made, banner)
     fresh = scratch / "result"
     fresh.mkdir()
@@ -226,7 +251,7 @@ def _written(job: Job, made: Made, scratch: Path, facts: Mapping[str, Any]) -> N
 
 def _read_back(path: Path, job: Job, made: Made, banner: str) -> Any:
     """The notebook as far as it came, with honest statuses and a banner on top if it didn't end."""
-    import nbformat
+    nbformat = lean("nbformat")
     from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
     try:

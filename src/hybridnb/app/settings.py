@@ -34,6 +34,7 @@ class DayParams(Params):
     drift_blocks_training: bool = Field(True, description="no training across a critical drift")
     notebook_timeout: int = Field(1800, ge=10, description="seconds a notebook may take")
     cell_timeout: int = Field(1200, ge=5, description="seconds a cell may take")
+    notebook_memory: int = Field(8192, ge=64, description="MiB a notebook's processes may hold")
 
 
 class Profiles(Params):
@@ -117,7 +118,9 @@ def read_yaml(path: Path) -> Any:
     if not path.is_file():
         return None
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        # The C loader knows the same safe types, and is ten times as fast.
+        safe = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=safe)  # noqa: S506
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         problem = str(error).replace("\n", " ")
         allowed = f"must be YAML: {problem}"

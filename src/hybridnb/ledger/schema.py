@@ -29,3 +29,30 @@ RUN_BEATS = Table(
     Column("at", String(32), nullable=False),
     Column("seconds", Float, nullable=False),
 )
+# One row a job and session: who works on it until when, how often it was tried, how it ended.
+# `until` is a reading of the clock named `epoch`: the lease's end, or the next attempt's start.
+SCHEDULE_STARTS = Table(
+    "schedule_starts",
+    METADATA,
+    Column("job", String(64), primary_key=True),
+    Column("since", String(10), nullable=False),
+)
+SCHEDULE_SLOTS = Table(
+    "schedule_slots",
+    METADATA,
+    Column("job", String(64), primary_key=True),
+    Column("session", String(10), primary_key=True),
+    Column("due_at", String(32), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("owner", String(64), nullable=False),
+    Column("epoch", String(64), nullable=False),
+    Column("until", Float, nullable=False),
+    Column("at", String(32), nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("report", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("told", Integer, nullable=False),
+    Index("schedule_slots_by_status", "status"),
+)

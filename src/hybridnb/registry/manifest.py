@@ -29,7 +29,7 @@ class Manifest(Params):
 
     id: str = Field(pattern=f"^{_RUN}$", description="time in UTC and six random digits")
     job: str = Field(min_length=1, description="name of the notebook")
-    status: str = Field(description="completed, failed, timed_out or killed")
+    status: str = Field(description="completed, failed, timed_out, killed, out_of_memory")
     git: dict[str, Any] | None = Field(None, description="commit, branch, dirty, diff hash")
     parameters: dict[str, Any] = Field(default_factory=dict)
     policy_id: str = Field("", description="policy in force")

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect, text
 
 from hybridnb.errors import Refused
 
-VERSIONS = ("0001", "0002")
+VERSIONS = ("0001", "0002", "0003")
 HEAD = VERSIONS[-1]
 LOCK = 6_829_401_553  # PostgreSQL's advisory lock of this schema: any number of our own
 

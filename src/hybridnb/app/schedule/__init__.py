@@ -1,0 +1,1 @@
+"""The schedule: what should have run by now, minus what did."""
