@@ -13,6 +13,7 @@ import pandas as pd
 from hybridnb.app import figures, views
 from hybridnb.app.context import Context, Request, open_day
 from hybridnb.app.desk import Hints, Setup
+from hybridnb.app.displays import register_here
 from hybridnb.app.hinting import live_hints
 from hybridnb.app.history import predicted_panel
 from hybridnb.app.panel import Day, Panel
@@ -289,6 +290,7 @@ def open_lab(
     InputError, ParamsError, UsageError, Missing
         Each says what to mend.
     """
+    register_here()
     context = open_day(Request(feed, data, session, None if seed < 0 else seed, profile, params))
     market = context.market
     to_log(
