@@ -30,6 +30,27 @@ def test_demo_is_had_at_the_next_opening_and_asking_again_changes_nothing() -> N
     assert asked(book) == 1
 
 
+def test_a_live_session_that_runs_is_halted_at_once_and_one_that_is_over_is_not() -> None:
+    book, over = Chronicle(), Chronicle(name="over")
+    over.trade()
+    book.trade(close=False)
+    done = force_demo(reason="r")
+    assert "book halted" in done.text and "over halted" not in done.text
+    rows = book.ledger.rows("operations", kind="operator")
+    assert [(row["action"], row.get("about")) for row in rows] == [
+        ("demo", None),
+        ("cancel-all", "book"),
+    ]
+    assert force_demo(reason="r").action is None and asked(book) == 2
+
+
+def test_a_paper_session_that_runs_goes_on() -> None:
+    book = Chronicle(mode=Mode.DEMO)
+    book.trade(close=False)
+    force_demo(reason="r")
+    assert all(r["action"] == "demo" for r in book.ledger.rows("operations", kind="operator"))
+
+
 def test_demo_of_one_book_leaves_the_others() -> None:
     book, other = Chronicle(), Chronicle(name="other")
     book.trade(), other.trade()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,9 +169,33 @@ def test_a_slow_run_times_out_and_leaves_no_kernel(job: Make, tmp_path: Path) ->
     mark = tmp_path / "pid"
     stubborn = "import os, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
     stubborn += f"open({str(mark)!r}, 'w').write(str(os.getpid()))\nwhile True: pass"
-    result, _ = run(job(stubborn, wall=6.0))
+    result, _ = run(job(stubborn, wall=15.0))
     assert result.status == "timed_out" and result.error is not None
     assert result.error.ename == "WallTimeout"
+    assert gone(int(mark.read_text(encoding="ascii")))
+
+
+def test_a_slow_run_leaves_nothing_that_its_notebook_started(job: Make, tmp_path: Path) -> None:
+    mark = tmp_path / "pid"
+    brood = "import subprocess, time\nchild = subprocess.Popen(['sleep', '600'])\n"
+    brood += f"open({str(mark)!r}, 'w').write(str(child.pid))\ntime.sleep(600)"
+    result, _ = run(job(brood, wall=15.0))
+    assert result.status == "timed_out"
+    assert gone(int(mark.read_text(encoding="ascii")))
+
+
+def test_a_run_that_holds_too_much_is_ended_and_told_as_it_was(job: Make, tmp_path: Path) -> None:
+    mark = tmp_path / "pid"
+    hungry = f"import os, time\nopen({str(mark)!r}, 'w').write(str(os.getpid()))\n"
+    hungry += "held = [b'x' * 50_000_000 for _ in range(40)]\ntime.sleep(60)"
+    result, _ = run(replace(job("kept = 1", hungry, "print('never')"), memory=700))
+    assert result.status == "out_of_memory" and result.error is not None
+    assert (result.error.ename, result.error.cell) == ("OutOfMemory", "cell-1")
+    assert "more than its 700 MiB" in result.error.evalue
+    assert statuses(result)["cell-1"] == "out_of_memory"
+    assert statuses(result)["cell-0"] == "completed" and statuses(result)["cell-2"] == "not run"
+    assert record(result)["status"] == "out_of_memory"
+    assert "This run ran out of memory in cell cell-1." in result.html.read_text(encoding="utf-8")
     assert gone(int(mark.read_text(encoding="ascii")))
 
 

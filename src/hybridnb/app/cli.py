@@ -11,7 +11,14 @@ from typing import Any, Literal
 import click
 
 from hybridnb import __version__
-from hybridnb.app import cli_desk, cli_escalation, cli_evidence
+from hybridnb.app import (
+    cli_desk,
+    cli_escalation,
+    cli_evidence,
+    cli_reports,
+    cli_schedule,
+    cli_server,
+)
 from hybridnb.app.cli_options import Command, day_options, reported, request_of, say
 
 EXIT_CODES = {
@@ -87,13 +94,19 @@ def sweep(choices: tuple[str, ...], first: str, last: str, **given: Any) -> Any:
 @click.option("-f", "--file", "file", type=click.Path(), help="YAML of parameters.")
 @click.option("-p", "--parameter", "given", multiple=True, help="NAME=VALUE, repeatable.")
 @click.option("--out", type=click.Path(), help="Folder of the result; the reports by default.")
+@click.option("--pdf", is_flag=True, help="Also as PDF, printed by Chromium.")
 @reported
-def run(notebook: str, file: str | None, given: tuple[str, ...], out: str | None) -> Any:
+def run(notebook: str, file: str | None, given: tuple[str, ...], out: str | None, pdf: bool) -> Any:
     """Run one notebook with parameters, as the schedule does."""
     from hybridnb.app.jobs import run_one
+    from hybridnb.app.pdf import browser, print_pdf
 
+    if pdf:
+        browser()  # without one it is told before the run, not after
     done = run_one(notebook, file=file, given=given, out=out, say=say)
-    return done, f"{done['status']}: {done['report']}"
+    if pdf:
+        done["pdf"] = str(print_pdf(Path(done["report"])))
+    return done, f"{done['status']}: {done.get('pdf', done['report'])}"
 
 
 @cli.command()
@@ -121,17 +134,6 @@ def status() -> Any:
 
     done = read_status()
     return done, status_text(done)
-
-
-@cli.command()
-@click.option("--days", default=7, type=click.IntRange(1, 3650), help="Sessions to cover.")
-@reported
-def report(days: int) -> Any:
-    """Write a page over the last sessions: result, orders, verdicts, alerts."""
-    from hybridnb.app.reporting import report_days
-
-    done = report_days(days)
-    return done, f"open {done['report']}"
 
 
 @cli.group()
@@ -180,7 +182,14 @@ def doctor() -> Any:
     return examine()
 
 
-for _command in (*cli_desk.COMMANDS, *cli_escalation.COMMANDS, *cli_evidence.COMMANDS):
+for _command in (
+    *cli_desk.COMMANDS,
+    *cli_escalation.COMMANDS,
+    *cli_evidence.COMMANDS,
+    *cli_reports.COMMANDS,
+    *cli_schedule.COMMANDS,
+    *cli_server.COMMANDS,
+):
     cli.add_command(_command)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from hybridnb.app.logs import event, set_up
 from hybridnb.errors import HybridnbError
 
 Command = Callable[..., Any]
@@ -31,6 +32,8 @@ def reported(command: Command) -> Command:
     @functools.wraps(command)
     def run(*args: Any, as_json: bool, **kwargs: Any) -> None:
         try:
+            if set_up():
+                event("command", command=click.get_current_context().command_path)
             result, text, *code = command(*args, **kwargs)
         except HybridnbError as error:
             if as_json:
@@ -38,6 +41,7 @@ def reported(command: Command) -> Command:
             say(f"error: {error}")
             if error.remedy:
                 say(f"remedy: {error.remedy}")
+            event("refused", **error.as_dict(), exit=error.exit_code)
             sys.exit(error.exit_code)
         click.echo(json.dumps(result, ensure_ascii=False, allow_nan=False) if as_json else text)
         if any(code):

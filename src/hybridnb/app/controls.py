@@ -168,4 +168,40 @@ CONTROLS = (
         "risk.py:marked",
         "test_risk.py::test_a_soft_halt_needs_three_confirmations_in_a_row",
     ),
+    Control(
+        "T1",
+        "tests run in an environment of their own: another home, another ledger, no real account",
+        "app/loadtest.py:load_test",
+        "app/test_loadtest.py::test_t1_a_test_leaves_the_real_home_as_it_was",
+    ),
+    Control(
+        "T2",
+        "the controls are tested yearly, the result is recorded",
+        "app/control_tests.py:run_controls",
+        "app/test_control_tests.py::test_t2_a_controls_test_is_run_and_its_result_recorded",
+    ),
+    Control(
+        "T3",
+        "a self-assessment is written every year",
+        "app/reporting.py:self_assessment",
+        "app/test_reporting.py::test_t3_the_self_assessment_has_every_control_and_is_kept",
+    ),
+    Control(
+        "T4",
+        "stress at twice the highest message count and volume of six months",
+        "app/loadtest.py:measured",
+        "app/test_loadtest.py::test_t4_twice_the_busiest_load_is_sent_and_held",
+    ),
+    Control(
+        "T5",
+        "material changes are recorded, and approved by a person",
+        "app/changes.py:approve_change",
+        "app/test_changes.py::test_t5_a_changed_limit_is_found_and_waits_for_approval",
+    ),
+    Control(
+        "B1",
+        "orderly shutdown and continuity",
+        "app/shutdown.py:shut_down",
+        "app/test_shutdown.py::test_b1_an_orderly_end_halts_verifies_and_packs",
+    ),
 )

@@ -18,6 +18,7 @@ from hybridnb.app.home import reports_folder, shipped
 from hybridnb.app.index import write_index
 from hybridnb.app.jobs import heartbeat, raise_for, recorded
 from hybridnb.app.progress import Say
+from hybridnb.app.reports_index import write_reports_index
 from hybridnb.app.runner import Job, Result, run_job, write_atomically
 from hybridnb.app.trading import Traded, check_book, read_traded
 from hybridnb.app.training import trained_to
@@ -106,10 +107,14 @@ def _summary(
         place.folder,
         traded=traded,
         exports={name: result.exports for name, result in results.items()},
-        pages=[(title, f"{name}/index.html") for name, title in JOBS],
+        pages=[
+            *((title, f"{name}/index.html") for name, title in JOBS),
+            ("All reports", "../index.html"),
+        ],
         policy=context.settings.policy,
         source=context.market.source,
     )
+    write_reports_index(place.folder.parent)
     pages = [str(results[name].html) for name, _ in JOBS]
     return traded.summary() | {"verdict": verdict["status"], "reports": [str(index), *pages]}
 
@@ -125,6 +130,7 @@ def _job(context: Context, place: Place, name: str, title: str, *, say: Say) -> 
         cell_timeout=day.cell_timeout,
         title=f"{title} · {context.session}",
         beat=heartbeat(context.ledger(), f"{place.folder.name}/{name}"),
+        memory=day.notebook_memory,
     )
     return run_job(job, say=say)
 

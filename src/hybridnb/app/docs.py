@@ -14,10 +14,14 @@ from typing import Any
 
 import click
 
+from hybridnb.app.alert_pages import alert_rows
 from hybridnb.app.cli import EXIT_CODES, cli
+from hybridnb.app.contacts import contact_rows, read_contacts
 from hybridnb.app.controls import CONTROLS
-from hybridnb.app.home import checkout
+from hybridnb.app.home import checkout, shipped
 from hybridnb.app.postures import POSTURES
+from hybridnb.app.schedule.actions import FUNCTIONS
+from hybridnb.app.schedule.params import read_schedule, rows
 from hybridnb.domain import Refusal
 from hybridnb.errors import Missing
 from hybridnb.escalation.examples import examples_markdown
@@ -125,9 +129,53 @@ def calls() -> str:
     return examples_markdown()
 
 
+def alerts() -> str:
+    """Every alert with its page: what it means, what to do, whom to call."""
+    return _table(("alert", "what it means", "what to do", "call"), iter(alert_rows()))
+
+
+def contacts() -> str:
+    """Whom to call."""
+    rows = iter(contact_rows(read_contacts(shipped("params"))))
+    return _table(("role", "name", "addresses", "hours"), rows)
+
+
+def schedule() -> str:
+    """The shipped schedule, a job a line."""
+    known = read_schedule(shipped("params"), known=FUNCTIONS)
+    head = ("job", "runs", "when", "sessions", "after", "missed sessions", "attempts")
+    keys = ("job", "runs", "at", "sessions", "after", "catch_up", "attempts")
+    found = (tuple(str(row[key] or "–") for key in keys) for row in rows(known))
+    return _table(head, ((f"`{name}`", *rest) for name, *rest in found))
+
+
+def endpoints() -> str:
+    """Every address of the API, who may call it, and what it does."""
+    from hybridnb.app.server.table import ENDPOINTS
+
+    head = ("address", "takes", "what it answers or does", "without a token, on loopback")
+    rows = (
+        (
+            f"`{e.method} {e.path}`",
+            ", ".join(
+                f"`{name}`" + ("" if each.is_required() else "?")
+                for name, each in e.takes.model_fields.items()
+            )
+            or "–",
+            e.what,
+            ", ".join(f"`{name}`" for name in e.reduced) or "–",
+        )
+        for e in ENDPOINTS
+    )
+    return _table(head, rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     f.__name__: f
-    for f in (exit_codes, commands, everyday, refusals, modes, policy, controls, postures, calls)
+    for f in (
+        *(exit_codes, commands, everyday, refusals, modes, policy, controls, postures, calls),
+        *(alerts, contacts, schedule, endpoints),
+    )
 }
 
 

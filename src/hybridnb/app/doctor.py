@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hybridnb.app.environment_checks import environment_checks
 from hybridnb.app.escalation_params import FrontierParams, LocalParams
 from hybridnb.app.home import VARIABLE, home, shipped
 from hybridnb.app.ledgers import open_ledger, verify_ledger
@@ -52,6 +53,7 @@ def examine() -> tuple[dict[str, Any], str]:
     """
     found = [check() for check in (_python, _home, _disk, _params, _ledger, _clock, _calendar)]
     found += _reasoners()
+    found += [Finding(*told, required=False) for told in environment_checks()]
     failed = [f.check for f in found if f.required and not f.ok]
     done = {"ok": not failed, "checks": [asdict(f) for f in found]}
     text = "\n".join(_line(f) for f in found)

@@ -17,6 +17,7 @@ from hybridnb.escalation.calls import Call
 from hybridnb.escalation.quota import BOOK, CHAIN, Ask, Denial, exchange_date, used
 from hybridnb.escalation.triggers import Trigger
 from hybridnb.ledger.store import Ledger
+from hybridnb.policy import Policy
 
 Row = Mapping[str, Any]
 _LAST = ("call", "at", "outcome", "model", "escalation", "detail")
@@ -75,8 +76,10 @@ def read_escalation(ledger: Ledger, known: Settings, now: dt.datetime) -> dict[s
         "breaker": str(breaker(finished(attempts), now, params=known.escalation.breaker)),
         "waiting": _waiting(ledger),
         "cooldowns": [c for row in last.values() for c in _cooldowns(row, known, now)],
-        "in_force": [each for row in last.values() for each in _in_force(ledger, row)],
-        "proposals": _proposals(ledger, last),
+        "in_force": [
+            each for row in last.values() for each in _in_force(ledger, row, known.policy)
+        ],
+        "proposals": _proposals(ledger, last, known.policy),
         "post_mortem": _writer(ledger),
     }
 
@@ -115,14 +118,14 @@ def _cooldowns(row: Row, known: Settings, now: dt.datetime) -> list[dict[str, An
     ]
 
 
-def _in_force(ledger: Ledger, row: Row) -> list[dict[str, Any]]:
+def _in_force(ledger: Ledger, row: Row, policy: Policy) -> list[dict[str, Any]]:
     """What replies change at the book's next opening, each with the sessions it is left."""
     from hybridnb.app.replies import effects, standing_rows
 
     coming = row["snapshot"]["risk"]["ordinal"] + 1
     found = []
     for reply in standing_rows(ledger, row["book"], ordinal=coming):
-        for change in effects(reply).changes:
+        for change in effects(reply, policy).changes:
             what = {"book": row["book"], "reply": reply["id"], "by": reply["label"]}
             shown = {"key": change.key, "before": change.before, "after": change.after}
             left = {"sessions_left": reply["expires"] - coming, "reason": change.reason}
@@ -130,10 +133,11 @@ def _in_force(ledger: Ledger, row: Row) -> list[dict[str, Any]]:
     return found
 
 
-def _proposals(ledger: Ledger, last: Mapping[str, Row]) -> list[dict[str, Any]]:
+def _proposals(ledger: Ledger, last: Mapping[str, Row], policy: Policy) -> list[dict[str, Any]]:
     from hybridnb.app.replies import proposals
 
-    return [each for book in last for each in proposals(ledger, book) if not each["approved"]]
+    every = [each for book in last for each in proposals(ledger, book, policy=policy)]
+    return [each for each in every if not each["approved"]]
 
 
 def _writer(ledger: Ledger) -> dict[str, Any] | None:

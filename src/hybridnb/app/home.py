@@ -16,6 +16,7 @@ from hybridnb.errors import Missing, Refused
 
 VARIABLE = "HYBRIDNB_HOME"
 REPORTS = "HYBRIDNB_REPORTS"
+LEDGER = "HYBRIDNB_LEDGER"  # URL of the ledger's database; SQLite in the home by default
 DASK = "HYBRIDNB_DASK"  # address of a scheduler that takes sweeps over
 
 
@@ -32,6 +33,9 @@ class Home:
 
     @property
     def ledger_url(self) -> str:
+        """The database in force; a password belongs in PGPASSFILE, never in the URL."""
+        if given := os.environ.get(LEDGER):
+            return given
         return f"sqlite:///{self.folder('ledger') / 'ledger.db'}"
 
     @property

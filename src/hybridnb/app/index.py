@@ -24,7 +24,8 @@ _FORMATS: dict[str, str] = (
     | dict.fromkeys(views.MULTIPLIERS, "{:.3f}")
     | dict.fromkeys(_MONEY, "{:,.2f}")
     | {"n": "{:,.0f}", "slippage_bps": "{:.2f}", "quantity": "{:,.0f}", "filled": "{:,.0f}"}
-    | {"unrealised": "{:+,.2f}", "pnl": "{:+,.2f}"}
+    | {"unrealised": "{:+,.2f}", "pnl": "{:+,.2f}", "equity": "{:,.2f}"}
+    | dict.fromkeys(("day P&L %", "drawdown %"), "{:.3f}")
     | dict.fromkeys(("at half", "at twice"), "{:+,.2f}")
     | dict.fromkeys(("at half, bps", "at twice, bps"), "{:+.3f}")
 )

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from hybridnb.app.home import home
 from hybridnb.errors import LedgerBroken
-from hybridnb.ledger.export import export
 from hybridnb.ledger.store import Ledger
 
 
@@ -35,5 +34,7 @@ def verify_ledger() -> dict[str, Any]:
 
 def export_ledger(folder: Path, kind: Literal["parquet", "csv"]) -> dict[str, Any]:
     """Both chains as files."""
+    from hybridnb.ledger.export import export
+
     files = export(open_ledger(), folder, format=kind)
     return {"files": [str(path) for path in files]}

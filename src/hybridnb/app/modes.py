@@ -16,7 +16,10 @@ from hybridnb.risk import RiskState
 
 
 def force_demo(*, reason: str, book: str = "") -> Done:
-    """DEMO from the next opening on, of one book or of all; asked again it changes nothing."""
+    """DEMO from the next opening on, of one book or of all; asked again it changes nothing.
+
+    A session that runs in a live mode is halted at once: its entries are withdrawn, stops stay.
+    """
     reason, ledger = told(reason), open_ledger()
     known = books(ledger)
     wanted = [chosen(known, book)] if book else list(known.values())
@@ -28,7 +31,22 @@ def force_demo(*, reason: str, book: str = "") -> Done:
         return Done(CLEARED, "the next opening is in DEMO already: nothing was changed", book=book)
     row = act("demo", reason=reason, about=book) if book else act("demo", reason=reason)
     text = f"DEMO from the next opening of {book or 'every book'} on"
+    for name in _running_live(ledger, book):
+        act("cancel-all", reason=reason, about=name)
+        text += f"; {name} halted, its entries withdrawn"
     return Done(CLEARED, text, book=book, action=row)
+
+
+def _running_live(ledger: Ledger, book: str) -> list[str]:
+    """Books, or this one, with a session in a live mode that isn't closed."""
+    where = {"book": book} if book else {}
+    opened = {row["book"]: row for row in ledger.rows("session", kind="session_opened", **where)}
+    closed = {row["book"]: row for row in ledger.rows("session", kind="session_closed", **where)}
+    return [
+        name
+        for name, row in sorted(opened.items())
+        if row["session"] > closed.get(name, {}).get("session", "") and Mode(row["mode"]).live
+    ]
 
 
 def set_mode(mode: Mode, *, reason: str, book: str = "") -> Done:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridnb.app.logs import log_rows
 from hybridnb.app.panel import Day
 from hybridnb.app.state import State
 from hybridnb.canonical import plain, sha256
@@ -84,6 +85,7 @@ class Recorder:
     ) -> None:
         self.compact = compact
         self._rows: list[dict[str, Any]] = [dict(row) for row in rows]
+        self._logged = len(self._rows)
         self._waiting: list[tuple[str, Any, Encode]] = []  # recorded, not yet written as a row
         self._book, self._session, self._stamp = book, session, dict(stamp)
         self._sink, self._detail = sink, detail
@@ -116,6 +118,7 @@ class Recorder:
         """Make everything so far durable."""
         if self._sink is not None:
             self._sink(self.rows)
+            self._logged = log_rows(self.rows, self._logged)
 
     def opening(self, equity: int, risk: RiskState, **facts: Any) -> None:
         self.add(

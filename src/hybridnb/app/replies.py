@@ -23,6 +23,7 @@ from hybridnb.escalation.applying import compose
 from hybridnb.escalation.changes import STAY_DEMO, Change, InForce, Training
 from hybridnb.ledger.store import Ledger
 from hybridnb.market.features import FEATURES
+from hybridnb.policy import Policy
 
 Row = Mapping[str, Any]
 _CHAIN = "operations"
@@ -48,11 +49,11 @@ def standing_rows(ledger: Ledger, book: str, *, ordinal: int) -> list[dict[str, 
     ]
 
 
-def effects(row: Row) -> InForce:
-    """What a reply makes of the operator's policy, taken alone."""
+def effects(row: Row, policy: Policy | None = None) -> InForce:
+    """What a reply makes of the operator's policy, by default the parameters', taken alone."""
     each = stands(row)
     return compose(
-        settings(shipped("params")).policy,
+        policy or settings(shipped("params")).policy,
         [each],
         session=each.from_session,
         features=frozenset(FEATURES),
@@ -144,7 +145,9 @@ def _why(row: Row) -> dict[str, Any]:
     return {"reason": row["reason"], "at": row["at"]}
 
 
-def proposals(ledger: Ledger, book: str = "") -> list[dict[str, Any]]:
+def proposals(
+    ledger: Ledger, book: str = "", *, policy: Policy | None = None
+) -> list[dict[str, Any]]:
     """What replies that still stand would loosen: id, book, reply, key, before, after, approved.
 
     Proposals of replies that were withdrawn or have expired are gone, unless they were approved.
@@ -154,7 +157,7 @@ def proposals(ledger: Ledger, book: str = "") -> list[dict[str, Any]]:
     found = []
     for row in ledger.rows(_CHAIN, kind="reply", **({"book": book} if book else {})):
         stale = row["id"] in gone or coming.get(row["book"], 0) >= row["expires"]
-        for change in effects(row).proposals if row["taken"] else ():
+        for change in effects(row, policy).proposals if row["taken"] else ():
             name = sha256([row["id"], change.key, plain(change.after)])[:16]
             if name in agreed or not stale:
                 what = {"id": name, "book": row["book"], "reply": row["id"], "key": change.key}

@@ -1,4 +1,4 @@
-"""`hybridnb report`: one page over the last sessions of every book."""
+"""`hybridnb report`: pages over the last sessions, a week, or a year."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from typing import Any
 import pandas as pd
 
 from hybridnb.app import figures
+from hybridnb.app.assessment import assessment_body
 from hybridnb.app.home import home, reports_folder
 from hybridnb.app.html import page
 from hybridnb.app.index import table
 from hybridnb.app.ledgers import open_ledger
+from hybridnb.app.period import Period, last_session, week_to, year_to
+from hybridnb.app.placing import placed
+from hybridnb.app.reports_index import write_reports_index
 from hybridnb.app.runner import write_atomically
 from hybridnb.app.success import success, success_frame
 from hybridnb.app.views import Rows, of_kind
+from hybridnb.app.weekly import weekly_body
 from hybridnb.domain import SCALE
 from hybridnb.errors import Refused
 from hybridnb.ledger.store import Ledger
@@ -38,8 +43,49 @@ def report_days(days: int) -> dict[str, Any]:
     name = f"last-{days}-to-{last}-{ledger.head('session')[:8]}"
     path = reports_folder(home()) / name / "index.html"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, page(f"The last {days} sessions to {last}", body))
+    nav = [("All reports", "../index.html")]
+    write_atomically(path, page(f"The last {days} sessions to {last}", body, nav=nav))
+    write_reports_index(path.parents[1])
     return {"report": str(path), "books": books, "sessions": min(days, len(closed))}
+
+
+def weekly_report(session: str | None = None) -> dict[str, Any]:
+    """The report over the week to a session, made once.
+
+    Parameters
+    ----------
+    session : str or None
+        ISO date; the last session closed by default.
+
+    Returns
+    -------
+    dict
+        report (its page), session, job, reused, index.
+
+    Raises
+    ------
+    UsageError, Refused
+        For what is no date, or when no session was closed yet.
+    """
+    ledger = open_ledger()
+    last = last_session(ledger, session)
+    period = Period(ledger, week_to(last))
+    return placed(
+        "weekly_report",
+        last,
+        f"The week to {last}",
+        lambda: weekly_body(period),
+        links=period.sessions,
+    )
+
+
+def self_assessment(session: str | None = None) -> dict[str, Any]:
+    """The self-assessment over the year to a session, made once; as `weekly_report`."""
+    ledger = open_ledger()
+    last = last_session(ledger, session)
+    period = Period(ledger, year_to(last))
+    title = f"Self-assessment, the year to {last}"
+    return placed("self_assessment", last, title, lambda: assessment_body(period))
 
 
 def _book(ledger: Ledger, book: str, days: int) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from hybridnb.app.alerts import alerts, alerts_text
@@ -14,8 +16,10 @@ from hybridnb.app.learning_status import learning_status, policy_of, trained_to
 from hybridnb.app.live_view import live_rows, live_stamp
 from hybridnb.app.operators import pending
 from hybridnb.app.records import decision_rows
-from hybridnb.app.settings import settings
+from hybridnb.app.schedule.board import jobs_board
+from hybridnb.app.settings import Settings, settings
 from hybridnb.domain import SCALE
+from hybridnb.errors import ParamsError
 from hybridnb.ledger.mirror import Mirror
 
 ALERTS = 10  # unacknowledged ones that are shown
@@ -35,17 +39,33 @@ class Reader:
     def __init__(self) -> None:
         self._home = home()
         self.ledger = Mirror(self._home.ledger_url, heads=self._home.heads)
-        self._settings = settings(shipped("params"))
+        self._stamp = params_stamp(shipped("params"))
+        self._known = settings(shipped("params"))
         self._trained: dict[str | None, str | None] = {None: None}
+
+    @property
+    def _settings(self) -> Settings:
+        """The parameters, read anew when a file of theirs was changed.
+
+        A file that can't be read, such as one half written, leaves what was read before: the
+        command that trades by it refuses, and says why.
+        """
+        stamp = params_stamp(shipped("params"))
+        if stamp != self._stamp:
+            with contextlib.suppress(ParamsError):
+                self._known = settings(shipped("params"))
+            self._stamp = stamp
+        return self._known
 
     def version(self) -> int:
         """Changes whenever there is something new to show; cheap to ask."""
         counts = sum(self.ledger.count(chain) for chain in ("session", "operations"))
-        return counts + live_stamp(self._home)
+        return counts + live_stamp(self._home) + params_stamp(shipped("params"))
 
     def status(self) -> dict[str, Any]:
         """Each book with its distances to limits, what decides, jobs, alerts, escalation."""
         version, ledger, now = self.version(), self.ledger, dt.datetime.now(dt.UTC)
+        known = self._settings
         waiting = [alert for alert in alerts(ledger) if alert["acknowledged"] is None]
         last = {row["book"]: row for row in ledger.rows("session", kind="session_closed")}
         live = {row["book"]: row for row in live_rows(self._home, last)}
@@ -55,8 +75,8 @@ class Reader:
             "at": now.isoformat(timespec="milliseconds"),
             "version": version,
             "home": str(self._home.root),
-            "policy_id": self._settings.policy.id,
-            "asked_mode": str(self._settings.policy.mode),
+            "policy_id": known.policy.id,
+            "asked_mode": str(known.policy.mode),
             "ledger": {
                 "rows": {chain: ledger.count(chain) for chain in ("session", "operations")},
                 "head": ledger.head("session"),
@@ -66,17 +86,17 @@ class Reader:
             ],
             "heartbeat": asdict(beats[-1]) if (beats := ledger.beats()) else None,
             "books": [
-                book_status(ledger, row, policy_of(self._settings, ledger, book), live=book in live)
+                book_status(ledger, row, policy_of(known, ledger, book), live=book in live)
                 for book, row in shown.items()
             ],
             "learning": self._learning(newest["book"] if newest else ""),
-            "jobs": self._jobs(now),
+            "jobs": jobs_board(ledger, now),
             "verdicts": [
                 {k: row.get(k) for k in ("session", "model_version", "status", "valid_until")}
                 for row in ledger.rows("operations", kind="verdict")[-3:]
             ],
             "alerts": {"unacknowledged": len(waiting), "newest": waiting[: -ALERTS - 1 : -1]},
-            "escalation": read_escalation(ledger, self._settings, now),
+            "escalation": read_escalation(ledger, known, now),
         }
 
     def series(self, book: str) -> dict[str, list[Any]]:
@@ -118,12 +138,10 @@ class Reader:
             self._trained[version] = trained_to(self._home, version)
         return shown | {"trained_to": self._trained[version]}
 
-    def _jobs(self, now: dt.datetime) -> dict[str, Any]:
-        try:
-            from hybridnb.app.schedule.board import jobs_board
-        except ImportError:
-            return {"ran": [], "due": []}
-        return jobs_board(self.ledger, now)
+
+def params_stamp(folder: Path) -> int:
+    """Changes whenever a file of the parameters does; nanoseconds."""
+    return sum(path.stat().st_mtime_ns for path in folder.glob("*.yml"))
 
 
 def read_status() -> dict[str, Any]:
