@@ -17,7 +17,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests
 	@if ls tests/notebooks/*.ipynb >/dev/null 2>&1; then \
 		echo "$(BIN)/python -m pytest --nbval tests/notebooks"; \
-		$(BIN)/python -m pytest --nbval --nbval-current-env tests/notebooks; fi
+		$(BIN)/python -m pytest -n 2 --dist loadfile --nbval --nbval-current-env tests/notebooks; fi
 
 evidence: $(READY)
 	HYBRIDNB_EVIDENCE=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests
