@@ -33,6 +33,7 @@ from hybridnb.risk import UNKNOWN_PNL_ALERT, Lock, RiskState, marked
 ROOT = Path(__file__).resolve().parents[2]
 IDS = [*(f"K{n}" for n in range(1, 4)), *(f"P{n}" for n in range(1, 12))]
 IDS += [*(f"M{n}" for n in range(1, 4)), *(f"N{n}" for n in range(1, 8))]
+IDS += [*(f"T{n}" for n in range(1, 6)), "B1"]
 FIRST = 300
 Make = Callable[..., Any]
 

@@ -155,7 +155,7 @@ def test_lab_s_launcher_has_dashboard_and_gallery(tmp_path: Path) -> None:
                 lambda r: outside.append(r.url) if "127.0.0.1" not in r.url else None,
             )
             page.goto(address)
-            section = page.locator(".jp-Launcher-section", has_text="Dashboard")
+            section = page.locator(".jp-Launcher-section", has_text="Quickstart")
             section.wait_for(timeout=SECONDS * 1000)
             section.locator(".jp-LauncherCard", has_text="Quickstart").wait_for()
             names = section.locator(".jp-LauncherCard").all_inner_texts()

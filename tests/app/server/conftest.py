@@ -27,7 +27,7 @@ def book_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HYBRIDNB_HOME", str(home))
         Chronicle().kill(3)
-        yield home
+    yield home
 
 
 @pytest.fixture(scope="session")

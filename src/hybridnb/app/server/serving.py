@@ -229,14 +229,11 @@ def serve(
     ------
     UsageError, Missing
         As `binding` has it.
-    Refused
-        When a server of the same home runs already.
     """
     where = home()
     bound = binding(ip=ip, port=port, certfile=certfile, keyfile=keyfile)
     without_grammar()
     with (
-        where.locked("server"),
         jupyter_folders(where) as runtime,
         scheduled(say if schedule else None) as begin,
     ):
