@@ -10,17 +10,18 @@ EXTRAS := test,dask,postgres,ibkr,ccxt
 day: $(READY)
 	$(BIN)/hybridnb day
 
+# Three at a time, also on two cores: many tests wait for other processes.
 test: $(READY)
 	$(BIN)/ruff check src tests
 	$(BIN)/ruff format --check src tests
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -n 3 --dist loadfile tests
 	@if ls tests/notebooks/*.ipynb >/dev/null 2>&1; then \
 		echo "$(BIN)/python -m pytest --nbval tests/notebooks"; \
 		$(BIN)/python -m pytest -n 2 --dist loadfile --nbval --nbval-current-env tests/notebooks; fi
 
 evidence: $(READY)
-	HYBRIDNB_EVIDENCE=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests
+	HYBRIDNB_EVIDENCE=1 $(BIN)/python -m pytest -n 3 --dist loadfile tests
 
 # Takes some 20 minutes; BENCH=--quick takes two. The peers have an environment of their own.
 bench: $(READY) .venv-bench/.ready

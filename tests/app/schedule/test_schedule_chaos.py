@@ -25,7 +25,7 @@ from hybridnb.ledger.store import Ledger
 
 HERE = Path(__file__).parents[1]
 EVIDENCE = os.environ.get("HYBRIDNB_EVIDENCE") == "1"
-KILLS = 200 if EVIDENCE else 6
+KILLS = 200 if EVIDENCE else 3
 FIRST = "2024-10-01" if EVIDENCE else "2024-12-20"
 LAST = "2024-12-30"
 DOWN = ("2024-12-24", "2024-12-30")  # no scheduler runs in between
