@@ -16,7 +16,7 @@ QUIET += ["--disable-background-networking", "--disable-component-update", "--di
 
 
 @pytest.fixture(scope="session")
-def book_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def book_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("served")
     reports = home / "reports"
     reports.mkdir()
@@ -27,7 +27,7 @@ def book_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HYBRIDNB_HOME", str(home))
         Chronicle().kill(3)
-    yield home
+    return home
 
 
 @pytest.fixture(scope="session")
