@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,10 +136,21 @@ def test_an_installed_package_edits_copies_of_its_notebooks(
 
 def test_the_schedule_ends_with_the_server() -> None:
     said: list[str] = []
+
+    def passes() -> bool:
+        return any(thread.name == "schedule" for thread in threading.enumerate())
+
     with scheduled(said.append) as begin:
+        assert not passes(), "not before the server is ready"
         begin()
+        end = time.monotonic() + 30.0
+        while not passes() and time.monotonic() < end:
+            time.sleep(0.01)
+        assert passes(), said
+    assert not passes()
     with scheduled(None) as begin:
         begin()
+        assert not passes()
 
 
 @pytest.fixture(params=[signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
