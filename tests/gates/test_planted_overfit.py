@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -89,6 +91,18 @@ def test_pbo_tells_planted_skill_from_noise(monkeypatch: pytest.MonkeyPatch) -> 
     assert (skill.caught, skill.tried) == (12, 12)
     assert skill.mean is not None
     assert skill.mean < 0.1
+
+
+def test_the_bar_on_planted_skill_is_on_the_bound_of_the_mean(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def reached(odd: float, of: int) -> bool | None:
+        figures = iter([0.5] * 50 + [odd] * of + [0.0] * (50 - of))
+        monkeypatch.setattr(po, "cscv", lambda _: SimpleNamespace(pbo=next(figures)))
+        return measure_pbo(range(50))[1].reached
+
+    assert reached(0.2, 2)  # mean .008: two draws above .1 are no miss of the detector
+    assert not reached(0.6, 8)  # mean .096, and its bound above .1
 
 
 def _fewer_blocks(table: np.ndarray) -> object:

@@ -164,7 +164,7 @@ def test_books_are_chosen_among(opened: Callable[..., Board]) -> None:
     board = opened(book="alpha")
     assert "LATCHED" not in page(board)
     every(board.widget, widgets.Dropdown)[0].value = "beta"
-    assert "LATCHED" in page(board)
+    until(lambda: "LATCHED" in page(board))
     button(board, "Force DEMO").click()
     which = every(board.widget, widgets.Dropdown)[-1]
     assert (which.value, which.options[-1]) == ("beta", ("every book", ""))
@@ -183,6 +183,20 @@ def test_viewers_have_no_controls(
 
 def test_an_empty_home_opens(opened: Callable[..., Board]) -> None:
     assert "no session was traded yet" in page(opened())
+
+
+def test_a_row_that_nobody_expected_leaves_the_controls(opened: Callable[..., Board]) -> None:
+    Chronicle().trade()
+    open_ledger().append(
+        "session", [{"kind": "session_closed", "book": "odd", "session": "2040-01-01"}]
+    )
+    board = opened()
+    assert "The ledger can&#39;t be read" in page(board)
+    button(board, "Stop entries").click()
+    every(board.widget, widgets.Text)[0].value = "nothing can be seen"
+    button(board, "Record it").click()
+    assert [a["reason"] for a in asked(open_ledger())] == ["nothing can be seen"]
+    until(lambda: "data-beat" in page(board))
 
 
 def test_hostile_text_in_the_ledger_is_shown_as_text(opened: Callable[..., Board]) -> None:

@@ -53,9 +53,9 @@ class Board:
         self._unread = False  # said to be so, and not taken back yet
         self._drawing = threading.Lock()
         self._source = Source()
+        self._view = View(status={}, book={}, now=dt.datetime.now(dt.UTC))
         self._make()
-        seen = self._source.version()
-        self.draw()
+        seen = self._first()
         self._watch = Watch(
             version=self._source.version,
             seen=seen,
@@ -64,6 +64,16 @@ class Board:
             failed=self._failed,
             every=poll_seconds,
         )
+
+    def _first(self) -> int | None:
+        """Draw for the first time; what can't be read is said, and the controls are there."""
+        try:
+            seen = self._source.version()
+            self.draw()
+        except Exception as error:
+            self._failed(error)
+            return None
+        return seen
 
     def _make(self) -> None:
         """The widgets, empty."""
@@ -169,7 +179,7 @@ class Board:
 
     def _on_book(self, change: Any) -> None:
         self._wanted = str(change["new"] or "")
-        self.draw()
+        self._watch.wake()
 
     def _pulse(self) -> None:
         self._beats += 1
@@ -178,8 +188,12 @@ class Board:
         self._beat.value = str(_BEAT.format(self._beats, at, f"{now:%H:%M:%S}"))
 
     def _failed(self, error: Exception) -> None:
-        remedy, self._unread = (error.remedy if isinstance(error, HybridnbError) else ""), True
-        self._say(f"The ledger can't be read: {error} {remedy}", kind="problem")
+        self._unread = True
+        if isinstance(error, HybridnbError | OSError):
+            said = f"{error} {getattr(error, 'remedy', '')}"
+        else:
+            said = f"{type(error).__name__}: {error}. The controls work; `hybridnb doctor` looks."
+        self._say(f"The ledger can't be read: {said}", kind="problem")
 
     def _say(self, text: str, *, kind: str = "done") -> None:
         _put(self._said, str(_SAID.format(kind, text)))

@@ -6,8 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 
-from hybridnb.errors import HybridnbError
-
 PULSE_SECONDS = 1.0
 AFRESH_SECONDS = 30.0  # what the clock alone changes: quotas, cooldowns, what is due
 
@@ -19,8 +17,8 @@ class Watch:
     ----------
     version : callable
         Cheap; changes whenever there is something new.
-    seen : int
-        The version that is drawn already.
+    seen : int or None
+        The version that is drawn already; None when nothing is.
     changed : callable
         Called when it did, and every `AFRESH_SECONDS`.
     pulse : callable
@@ -35,7 +33,7 @@ class Watch:
         self,
         *,
         version: Callable[[], int],
-        seen: int,
+        seen: int | None,
         changed: Callable[[], None],
         pulse: Callable[[], None],
         failed: Callable[[Exception], None],
@@ -70,7 +68,7 @@ class Watch:
             self._ended.wait(PULSE_SECONDS)
 
     def _run(self) -> None:
-        seen: int | None = self._seen
+        seen = self._seen
         drawn, asked = time.monotonic(), False
         while not self._ended.is_set():
             try:
@@ -78,7 +76,7 @@ class Watch:
                 if asked or found != seen or now - drawn >= AFRESH_SECONDS:
                     self._changed()
                     seen, drawn = found, now
-            except (HybridnbError, OSError) as error:
+            except Exception as error:  # a page that died of one row could stop nothing any more
                 self._failed(error)
                 seen = None
             asked = self._woken.wait(self._every)
