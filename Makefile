@@ -3,6 +3,10 @@ PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13,$(shell command -v python$(v) 2
 BIN := .venv/bin
 READY := .venv/.ready
 EXTRAS := test,dask,postgres,ibkr,ccxt
+# What no run needs of the packages is not compiled ahead of it: half of all there is.
+SELDOM := '/tests?/|/(_inductor|babel|ccxt|fontTools|plotly|statsmodels|sympy)/'
+
+TOGETHER := -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: day test evidence bench lint format constraints clean
 .DELETE_ON_ERROR:
@@ -10,18 +14,16 @@ EXTRAS := test,dask,postgres,ibkr,ccxt
 day: $(READY)
 	$(BIN)/hybridnb day
 
-# Three at a time, also on two cores: many tests wait for other processes.
+# Three at a time, also on two cores: many tests wait for other processes. `tests/conftest.py` has
+# the longest files begin first.
 test: $(READY)
 	$(BIN)/ruff check src tests
 	$(BIN)/ruff format --check src tests
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 3 --dist loadfile tests
-	@if ls tests/notebooks/*.ipynb >/dev/null 2>&1; then \
-		echo "$(BIN)/python -m pytest --nbval tests/notebooks"; \
-		$(BIN)/python -m pytest -n 2 --dist loadfile --nbval --nbval-current-env tests/notebooks; fi
+	$(BIN)/python -m pytest $(TOGETHER) --nbval --nbval-current-env tests
 
 evidence: $(READY)
-	HYBRIDNB_EVIDENCE=1 $(BIN)/python -m pytest -n 3 --dist loadfile tests
+	HYBRIDNB_EVIDENCE=1 $(BIN)/python -m pytest $(TOGETHER) tests
 
 # Takes some 20 minutes; BENCH=--quick takes two. The peers have an environment of their own.
 bench: $(READY) .venv-bench/.ready
@@ -58,7 +60,7 @@ $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
 		-c constraints.txt -e ".[$(EXTRAS)]"
-	$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true  # some packages ship templates
+	$(BIN)/python -m compileall -q -j 0 -x $(SELDOM) .venv/lib >/dev/null 2>&1 || true  # some are templates
 	$(BIN)/python -m hybridnb.app.jupyter_files
 	touch $(READY)
 

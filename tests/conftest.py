@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # Before anything imports NumPy or torch: results must not depend on the number of cores.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ[_name] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 
+import nbval.kernel
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, settings
+from jupyter_client.manager import KernelManager
 
 from hybridnb.app.panel import Panel
 from hybridnb.domain import Bucket, Instrument, Mode
@@ -36,6 +40,15 @@ settings.register_profile("full", settings.get_profile("small"), max_examples=10
 settings.load_profile("full" if EVIDENCE else "small")
 
 
+# Files run whole, each on one worker: what takes longest begins first, so that none is left over.
+LONGEST = (
+    *("app/test_day.py", "app/schedule/test_passing.py", "app/test_review.py"),
+    *("replay/test_compiler.py", "app/test_training.py", "app/test_cli_brokers.py"),
+    *("app/test_runner.py", "app/dashboard/test_dashboard_page.py", "app/test_control_tests.py"),
+    *("notebooks/gate_review.ipynb", "notebooks/live_versus_replay.ipynb"),
+    *("app/server/test_reaper.py", "app/test_drifting.py", "learning/test_ppo.py"),
+)
+
 HOME_KEY = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
 
@@ -44,6 +57,25 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[HOME_KEY] = tempfile.TemporaryDirectory(prefix="hybridnb-home-")
     os.environ["HYBRIDNB_HOME"] = config.stash[HOME_KEY].name
     os.environ["HYBRIDNB_REPORTS"] = str(Path(config.stash[HOME_KEY].name) / "reports")
+
+    _kernels_by_files(Path(config.stash[HOME_KEY].name))
+
+
+def _kernels_by_files(folder: Path) -> None:
+    """Have nbval's kernels listen on files: of free ports, two processes may be given the same."""
+    numbers = itertools.count()
+
+    def manager(**given: Any) -> KernelManager:
+        file = folder / f"kernel-{next(numbers)}.json"
+        return KernelManager(transport="ipc", connection_file=str(file), **given)
+
+    nbval.kernel.KernelManager = manager
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tests = Path(__file__).parent
+    order = {str(tests / name): i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(str(item.path), len(order)))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

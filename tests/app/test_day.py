@@ -121,25 +121,52 @@ def test_running_it_again_changes_nothing_and_says_so(
     assert [Path(r).stat().st_mtime_ns for r in undisturbed["reports"]] == before
 
 
+@pytest.fixture(scope="module")
+def continued(
+    undisturbed: dict[str, Any], params: Path, bars: Path, place: Place
+) -> dict[str, Any]:
+    """The session after it, of the same book."""
+    first, second = place("first"), place("second")
+    shutil.copytree(first["HYBRIDNB_HOME"], second["HYBRIDNB_HOME"])
+    start = time.monotonic()
+    found: dict[str, Any] = answer(second, *day(params, bars)[:-1], "2013-03-01")
+    return found | {"took": time.monotonic() - start}
+
+
+def test_the_next_session_continues_the_book(continued: dict[str, Any], place: Place) -> None:
+    assert continued["session"] == "2013-03-01"
+    books = answer(place("second"), "status")["books"]
+    assert [(b["session"]) for b in books] == ["2013-03-01"]
+
+
 @pytest.mark.parametrize("seed", range(KILLS))
 def test_killed_at_any_moment_it_ends_with_the_same_ledger(
-    undisturbed: dict[str, Any], params: Path, bars: Path, place: Place, seed: int
+    undisturbed: dict[str, Any],
+    continued: dict[str, Any],
+    params: Path,
+    bars: Path,
+    place: Place,
+    seed: int,
 ) -> None:
-    environment, took = place(f"killed-{seed}"), undisturbed["took"]
+    """Every other time it is a book's second session that is killed."""
+    environment, wanted, line = place(f"killed-{seed}"), undisturbed, day(params, bars)
+    if seed % 2 == 0:
+        wanted, line = continued, (*line[:-1], "2013-03-01")
+        shutil.copytree(place("first")["HYBRIDNB_HOME"], environment["HYBRIDNB_HOME"])
     child = subprocess.Popen(
-        command(*day(params, bars)),
+        command(*line),
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    time.sleep(random.Random(seed).uniform(0.0, took))
+    time.sleep(random.Random(seed).uniform(0.0, wanted["took"]))
     child.send_signal(signal.SIGKILL)
     child.wait()
     assert answer(environment, "ledger", "verify")["ok"] is True
-    found = answer(environment, *day(params, bars))
+    found = answer(environment, *line)
     for key in ("ledger_head", "orders_sha256", "equity", "fills"):
-        assert found[key] == undisturbed[key], key
-    assert answer(environment, "ledger", "verify")["head"] == undisturbed["ledger_head"]
+        assert found[key] == wanted[key], key
+    assert answer(environment, "ledger", "verify")["head"] == wanted["ledger_head"]
 
 
 def test_another_input_or_an_earlier_session_is_refused(
@@ -152,17 +179,6 @@ def test_another_input_or_an_earlier_session_is_refused(
     assert earlier.returncode == 3
     assert "earlier" in json.loads(earlier.stdout)["message"]
     assert answer(place("first"), "ledger", "verify")["head"] == undisturbed["ledger_head"]
-
-
-def test_the_next_session_continues_the_book(
-    undisturbed: dict[str, Any], params: Path, bars: Path, place: Place
-) -> None:
-    first, second = place("first"), place("second")
-    shutil.copytree(first["HYBRIDNB_HOME"], second["HYBRIDNB_HOME"])
-    found = answer(second, *day(params, bars)[:-1], "2013-03-01")
-    assert found["session"] == "2013-03-01"
-    books = answer(second, "status")["books"]
-    assert [(b["session"]) for b in books] == ["2013-03-01"]
 
 
 def test_explain_recomputes_the_decision(undisturbed: dict[str, Any], place: Place) -> None:

@@ -22,6 +22,7 @@ LIMIT = 150_000  # bytes of a picture
 COLOURS = (256, 128, 64, 32, 16)  # tried in turn until the picture is within `LIMIT`
 WIDTH, HEIGHT = 1200, 1350  # of the page, in pixels
 SECONDS = 60
+HISTORY = 36_500.0  # days: a book of past years is shown as on its own last day, not as old
 _QUIET = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -93,7 +94,8 @@ def pictures(folder: Path, *, page: Path | None = None) -> list[Path]:
 
     day = page_picture(page or day_page(reports_folder(home())), folder / "day.png")
     with tempfile.TemporaryDirectory() as scratch:
-        board = reduced(picture(Path(scratch, "board.png")), folder / "dashboard.png")
+        whole = picture(Path(scratch, "board.png"), stale_days=HISTORY)
+        board = reduced(whole, folder / "dashboard.png")
     return [day, board]
 
 

@@ -70,7 +70,7 @@ class Board:
         try:
             seen = self._source.version()
             self.draw()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is told, and the next look tries anew
             self._failed(error)
             return None
         return seen

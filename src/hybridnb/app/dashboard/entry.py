@@ -76,7 +76,14 @@ def template_paths() -> list[str]:
     ]
 
 
-def picture(out: Path, *, width: int = 1440, height: int = 900, scheme: str = "light") -> Path:
+def picture(
+    out: Path,
+    *,
+    width: int = 1440,
+    height: int = 900,
+    scheme: str = "light",
+    stale_days: float = 4.0,
+) -> Path:
     """A screenshot of the dashboard of the home in force, taken with Chromium.
 
     Parameters
@@ -86,6 +93,8 @@ def picture(out: Path, *, width: int = 1440, height: int = 900, scheme: str = "l
     width, height : int
         Of the page, in pixels.
     scheme : {"light", "dark"}
+    stale_days : float
+        From when on the data of a book at rest are shown as old.
 
     Raises
     ------
@@ -94,4 +103,4 @@ def picture(out: Path, *, width: int = 1440, height: int = 900, scheme: str = "l
     """
     from hybridnb.app.dashboard.shot import take
 
-    return take(out, width=width, height=height, scheme=scheme)
+    return take(out, width=width, height=height, scheme=scheme, stale_days=stale_days)

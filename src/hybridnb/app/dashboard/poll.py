@@ -76,7 +76,7 @@ class Watch:
                 if asked or found != seen or now - drawn >= AFRESH_SECONDS:
                     self._changed()
                     seen, drawn = found, now
-            except Exception as error:  # a page that died of one row could stop nothing any more
+            except Exception as error:  # noqa: BLE001 - a page that died of one row stops nothing
                 self._failed(error)
                 seen = None
             asked = self._woken.wait(self._every)

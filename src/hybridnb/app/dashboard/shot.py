@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,7 +58,7 @@ def _until_open(process: subprocess.Popen[bytes], port: int) -> None:
     raise Missing("Voila doesn't start", remedy="`hybridnb doctor` says what is missing.")
 
 
-def take(out: Path, *, width: int, height: int, scheme: str) -> Path:
+def take(out: Path, *, width: int, height: int, scheme: str, stale_days: float) -> Path:
     """Open the dashboard, wait for its first pulse, and keep what is seen.
 
     Raises
@@ -72,7 +73,11 @@ def take(out: Path, *, width: int, height: int, scheme: str) -> Path:
             "Playwright isn't installed", remedy="`pip install 'hybridnb[test]'`."
         ) from None
     browser_path = browser()
-    with served() as (address, _), sync_playwright() as play:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        served(notebook=_told(Path(scratch), stale_days=stale_days)) as (address, _),
+        sync_playwright() as play,
+    ):
         opened = play.chromium.launch(executable_path=browser_path, args=list(QUIET))
         page = opened.new_page(
             viewport={"width": width, "height": height},
@@ -84,3 +89,14 @@ def take(out: Path, *, width: int, height: int, scheme: str) -> Path:
         page.screenshot(path=str(out))
         opened.close()
     return out
+
+
+def _told(folder: Path, **parameters: float) -> Path:
+    """A copy of the dashboard's notebook with these parameters."""
+    import nbformat
+    from papermill.parameterize import parameterize_notebook
+
+    plain = nbformat.read(dashboard_notebook(), as_version=4)
+    copy = folder / "dashboard.ipynb"
+    nbformat.write(parameterize_notebook(plain, parameters), copy)
+    return copy
