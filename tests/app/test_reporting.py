@@ -166,13 +166,16 @@ def test_sessions_that_were_missed_are_no_availability() -> None:
 def test_the_index_leads_to_every_page_that_is_whole(book: Chronicle, tmp_path: Path) -> None:
     weekly, yearly = weekly_report(), self_assessment()
     root = Path(weekly["index"]).parent
-    for name in (f"{book.session}/.half.123", f"{book.session}/drift_check", "notes", "2024-13"):
+    odd = (f"{book.session}/.half.123", "notes", "2024-13")
+    own = (f"{book.session}/drift_check", "2026-11-20-schedule/mine", "runs/mine-01234567")
+    for name in (*odd, *own):
         (root / name).mkdir(parents=True)
         (root / name / "index.html").write_text("x", encoding="utf-8")
     text = write_reports_index(root).read_text("utf-8")
     for done in (weekly, yearly):
         assert f"href='{Path(done['report']).relative_to(root).as_posix()}'" in text
-    assert "drift_check/index.html" in text
+    for name in own:
+        assert f"{name}/index.html" in text
     assert "half" not in text and "notes" not in text
     assert not list(root.glob(".index*"))
     assert "../../index.html" in Path(weekly["report"]).read_text("utf-8")

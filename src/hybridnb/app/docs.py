@@ -30,8 +30,8 @@ from hybridnb.policy import Policy
 
 DOCUMENTS = ("README.md", "RUNBOOK.md")
 EVERYDAY = frozenset(
-    {"day", "doctor", "explain", "gates", "ingest", "lookahead", "replay", "replies", "report"}
-    | {"run", "serve", "status", "sweep", "trade"}
+    {"day", "doctor", "explain", "gates", "ingest", "replay"}
+    | {"run", "schedule", "serve", "status"}
 )
 _BLOCK = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 

@@ -15,7 +15,8 @@ from hybridnb.app.home import checkout, home, reports_folder, shipped
 from hybridnb.app.ledgers import open_ledger
 from hybridnb.app.notebook_process import Heartbeat
 from hybridnb.app.progress import Say
-from hybridnb.app.runner import Job, Result, run_job
+from hybridnb.app.reports_index import RUNS, write_reports_index
+from hybridnb.app.runner import Job, Result, run_job, source_of
 from hybridnb.app.settings import settings
 from hybridnb.canonical import sha256
 from hybridnb.errors import CheckFailed, HybridnbError, Missing, UsageError
@@ -41,13 +42,14 @@ def run_one(
     given : tuple of str
         Each NAME=VALUE, the value read as YAML.
     out : str or None
-        Folder of the result; by default a new one under the reports.
+        Folder of the result; by default one under the reports, another for other parameters
+        and for a notebook that was changed.
     """
     path = _notebook(notebook)
     parameters = _file(file) | dict(_pair(text) for text in given)
     where, day = home(), settings(shipped("params")).day
-    key = sha256([path.stem, parameters])[:8]
-    group = str(parameters.get("session") or "runs")
+    key = sha256([path.stem, source_of(path), parameters])[:8]
+    group = str(parameters.get("session") or RUNS)
     job = Job(
         notebook=path,
         name=path.stem,
@@ -61,6 +63,7 @@ def run_one(
     )
     result = run_job(job, say=say)
     _row(open_ledger(), path.stem, result, {"parameters": parameters})
+    write_reports_index(reports_folder(where))
     raise_for(result)
     return {"status": str(result.status), "report": str(result.html), "exports": result.exports}
 
@@ -106,6 +109,7 @@ def run_scheduled(
     result = run_job(asked, say=say)
     if not result.reused:
         _row(ledger, job, result, {"parameters": dict(parameters)})
+    write_reports_index(root)
     raise_for(result)
     return result
 

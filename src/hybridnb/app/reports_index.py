@@ -1,4 +1,4 @@
-"""`reports/index.html`: every day, week and year that has a report, the newest first."""
+"""`reports/index.html`: every day, week, year and notebook that has a report, the newest first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from hybridnb.app.html import page
 from hybridnb.app.runner import write_atomically
 
 PERIODIC = {"weekly_report": "week", "self_assessment": "year"}
-_DAY = re.compile(r"(\d{4}-\d{2}-\d{2})(-[0-9a-f]{8})?")
+RUNS = "runs"  # notebooks that were run by hand, of no session
+_DAY = re.compile(r"(\d{4}-\d{2}-\d{2})(-[0-9a-f]{8}|-schedule)?")
 _LAST = re.compile(r"last-(\d+)-to-(\d{4}-\d{2}-\d{2})-[0-9a-f]{8}")
 
 
@@ -45,6 +46,9 @@ def entries(root: Path) -> Iterator[Entry]:
             yield Entry(last[2], "sessions", f"last {last[1]}", f"{folder.name}/index.html")
         elif day := _DAY.fullmatch(folder.name):
             yield from _of_day(folder, day[1])
+        elif folder.name == RUNS:
+            for each in _of_day(folder, ""):
+                yield Entry(each.words, "notebook", "run by hand", each.link)
 
 
 def _of_day(folder: Path, session: str) -> Iterator[Entry]:
@@ -81,8 +85,9 @@ def _part(folder: Path, name: str) -> bool:
 def _body(found: list[Entry]) -> str:
     if not found:
         return "<p class='quiet'>No report yet.</p>"
+    titles = {"year": "Years", "week": "Weeks", "sessions": "Stretches", "notebook": "Notebooks"}
     parts = []
-    for kind, title in (("year", "Years"), ("week", "Weeks"), ("sessions", "Stretches")):
+    for kind, title in titles.items():
         some = [entry for entry in found if entry.kind == kind]
         if some:
             parts.append(f"<section><h2>{title}</h2>{_list(some)}</section>")

@@ -141,7 +141,7 @@ def run_job(job: Job, *, say: Say) -> Result:
     Refused
         When its place is taken by a completed run of something else.
     """
-    source = _source(job.notebook)
+    source = source_of(job.notebook)
     parameters = checked(source, job.parameters, file=job.notebook.name)
     digests = {"notebook_sha256": sha256(source), "parameters_sha256": sha256(parameters)}
     key = sha256(digests)
@@ -156,7 +156,14 @@ def run_job(job: Job, *, say: Say) -> Result:
         return _kept(job, key) or _placed(job, key, made, scratch / "result")
 
 
-def _source(path: Path) -> str:
+def source_of(path: Path) -> str:
+    """A notebook's text.
+
+    Raises
+    ------
+    Missing
+        When it can't be read.
+    """
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -46,6 +46,12 @@ def sliders(policy: Policy) -> Any:
     import ipywidgets as widgets
     from IPython.display import display
 
+    class Sliders(widgets.HBox):  # type: ignore[misc]
+        """In a row; where no kernel runs, such as in a report, words stand for them."""
+
+        def __repr__(self) -> str:
+            return "Sliders for every term: open this notebook in JupyterLab to move them."
+
     def slider(name: str, value: float, low: float, high: float) -> Any:
         return widgets.FloatSlider(
             value=value, min=low, max=high, step=0.01, description=name, continuous_update=False
@@ -61,4 +67,4 @@ def sliders(policy: Policy) -> Any:
     shown = widgets.interactive_output(
         lambda **values: display(picture_of(policy, **values)), given
     )
-    return widgets.HBox([widgets.VBox(list(given.values())), shown])
+    return Sliders([widgets.VBox(list(given.values())), shown])

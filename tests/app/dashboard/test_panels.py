@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -293,6 +294,9 @@ def test_jobs_with_their_reports_and_what_is_due() -> None:
     assert "Due At, UTC post_mortem after session 21:30:00" in shown
     assert 'href="/reports/2026-11-19/session/index.html"' in markup
     assert 'title="no data"' in markup
+    unlinked = drawn(BY_NAME["jobs"], replace(view(), links=False))
+    assert text(unlinked) == shown
+    assert "href" not in unlinked
 
 
 @pytest.mark.parametrize(

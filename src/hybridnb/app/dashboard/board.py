@@ -29,6 +29,8 @@ from hybridnb.app.dashboard.top import top_bar
 from hybridnb.errors import HybridnbError
 
 _BEAT = Markup('<span data-beat="{}" data-at="{}">updated {} UTC</span>')
+_PLACES = """<nav aria-label="Beside this page"><a href="/lab" target="_blank">Lab</a>
+<a href="/reports/" target="_blank">Reports</a></nav>"""
 _SAID = Markup('<p class="{}">{}</p>')
 
 
@@ -52,7 +54,7 @@ class Board:
         self._wanted, self._beats = book, 0
         self._unread = False  # said to be so, and not taken back yet
         self._drawing = threading.Lock()
-        self._source = Source()
+        self._source = Source(links=not read_only)
         self._view = View(status={}, book={}, now=dt.datetime.now(dt.UTC))
         self._make()
         seen = self._first()
@@ -87,7 +89,9 @@ class Board:
         self._alerts = Rows(ACKNOWLEDGE.label, self._asker(ACKNOWLEDGE) if able else None)
         self._proposals = Rows(APPROVE.label, self._asker(APPROVE) if able else None)
         self._replies = Rows(WITHDRAW.label, self._asker(WITHDRAW) if able else None)
-        header = _box([self._top, self._books, self._beat], "top")
+        places = widgets.HTML(_PLACES)
+        _named(places, "places")
+        header = _box([self._top, self._books, *([places] if able else []), self._beat], "top")
         boxes = [header, *([self._buttons()] if able else []), self._said, self._grid()]
         _named(self._beat, "beat")
         _named(self._said, "said")

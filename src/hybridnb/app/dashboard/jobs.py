@@ -43,7 +43,7 @@ def _ran(row: Block, view: View) -> tuple[Markup, ...]:
     took = known(row.get("seconds"))
     lasted = Markup(' <span class="quiet">in {}</span>').format(length(took)) if took else NOTHING
     return (
-        _of(_linked(row), row),
+        _of(_linked(row, view), row),
         Markup("{}{}").format(_state(row), lasted),
         moment(row.get("at"), view.now),
     )
@@ -60,10 +60,16 @@ def _of(job: Markup, row: Block) -> Markup:
     return Markup('{} <span class="quiet">{}</span>').format(job, words(row.get("session")))
 
 
-def _linked(row: Block) -> Markup:
+def _linked(row: Block, view: View) -> Markup:
     """The job's name, a link where its report is: only ever to a page of this server."""
     name, report = words(row.get("job")), str(row.get("report") or "")
-    if not report or ":" in report or report.startswith(("/", "\\")) or ".." in report:
+    if (
+        not view.links
+        or not report
+        or ":" in report
+        or report.startswith(("/", "\\"))
+        or ".." in report
+    ):
         return name
     path = quote(f"/reports/{report}")
     return Markup('<a href="{}" target="_blank" rel="noopener">{}</a>').format(path, name)

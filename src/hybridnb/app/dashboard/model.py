@@ -64,6 +64,8 @@ class View:
         When it was read, in UTC.
     stale : bool
         The book's data are old.
+    links : bool
+        Reports are served beside the page.
     """
 
     status: Block
@@ -72,6 +74,7 @@ class View:
     series: Block = field(default_factory=dict)
     scores: Block = field(default_factory=dict)
     stale: bool = False
+    links: bool = True
 
     def block(self, name: str) -> Block:
         """A part of the read-model; empty where it isn't there."""

@@ -11,8 +11,8 @@ from hybridnb.app.status import Reader
 class Source:
     """The read-model of the home in force, looked at one book at a time."""
 
-    def __init__(self) -> None:
-        self._reader = Reader()
+    def __init__(self, *, links: bool = True) -> None:
+        self._reader, self._links = Reader(), links
 
     def version(self) -> int:
         """A number that changes whenever there is something new to show; cheap to ask for."""
@@ -36,4 +36,5 @@ class Source:
             series=self._reader.series(name) if name else {},
             scores=self._reader.scores(name) if name else {},
             stale=stale.old(book, now),
+            links=self._links,
         )

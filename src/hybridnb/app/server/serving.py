@@ -34,6 +34,7 @@ from hybridnb.errors import HybridnbError, Missing, UsageError
 PORT, IP, TOKEN = 8051, "127.0.0.1", "JUPYTER_TOKEN"
 # Of Lab: what asks for a part of the server that isn't there, or for the network.
 WITHOUT = (
+    "@jupyterlab/apputils-extension:announcements",
     "@jupyterlab/lsp-extension",
     "@jupyterlab/extensionmanager-extension",
     "@voila-dashboards/jupyterlab-preview",
