@@ -28,6 +28,8 @@ evidence: $(READY)
 # Takes some 20 minutes; BENCH=--quick takes two. The peers have an environment of their own.
 bench: $(READY) .venv-bench/.ready
 	$(BIN)/python benchmarks/run.py $(BENCH)
+	$(BIN)/python benchmarks/api.py --out benchmarks/api.json
+	$(BIN)/python benchmarks/desk.py --out benchmarks/desk.json
 
 lint: $(READY)
 	$(BIN)/ruff check --fix src tests

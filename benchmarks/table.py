@@ -25,6 +25,9 @@ this page. The peers have an environment of their own (`.venv-bench`, from `requ
   fewer bars.
 - **Memory**: the largest resident set of the process, with interpreter, libraries and the mapped
   bars (`getrusage`, nothing subtracted).
+
+Beside it, `api.json` (the server while a session runs: `api.py`) and `desk.json` (what an operator
+waits for: `desk.py`) are written by the same command.
 """
 TARGETS = (
     "at least 10 M bars/s at 1 M bars",

@@ -23,7 +23,8 @@ def verdict(session: str, *, feed: str = "sample", sharpe: float = 1.2) -> dict[
     figures = [{"name": "Sharpe", "value": sharpe}, {"name": "win rate", "value": 0.53}]
     gates = [{"name": "performance", "status": "FAIL", "figures": figures}]
     row = {"kind": "verdict", "feed": feed, "session": session, "status": "FAIL"}
-    return row | {"gates": gates, "valid_until": 9, "model_version": "m"}
+    curve = [{"count": 9, "predicted": 0.4, "observed": sharpe}]
+    return row | {"gates": gates, "valid_until": 9, "model_version": "m", "reliability": curve}
 
 
 def test_without_a_session_only_what_the_parameters_say_is_known() -> None:
@@ -34,6 +35,7 @@ def test_without_a_session_only_what_the_parameters_say_is_known() -> None:
     assert found["reward_mix"]["name"] == "balanced"
     unknown = ("model_version", "policy_version", "policy_at", "accuracy", "verdict", "sharpe")
     assert [found[name] for name in unknown] == [None] * len(unknown)
+    assert found["reliability"] == []
 
 
 def test_the_newest_verdict_of_the_books_feed() -> None:
@@ -45,6 +47,7 @@ def test_the_newest_verdict_of_the_books_feed() -> None:
     assert (found["sharpe"], found["hit_rate"]) == (0.4, 0.53)
     assert (found["verdict"]["session"], found["verdict"]["status"]) == ("b", "FAIL")
     assert found["verdict"]["gates"] == [{"name": "performance", "status": "FAIL"}]
+    assert found["reliability"] == [{"count": 9, "predicted": 0.4, "observed": 0.4}]
 
 
 def test_a_policy_is_dated_from_the_stretch_in_which_it_is_in_force() -> None:

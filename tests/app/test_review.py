@@ -67,7 +67,10 @@ def test_every_policy_tried_is_a_trial_and_one_reviewed_twice_is_one(
     assert f"{tried} trials counted" in figure(first, "deflated Sharpe")["source"]
     assert again.reviewed.verdict == first.reviewed.verdict
     assert f"{2 * tried} trials counted" in figure(second, "deflated Sharpe")["source"]
-    assert len(first.context.ledger().rows("operations", kind="verdict")) == 2
+    kept = first.context.ledger().rows("operations", kind="verdict")
+    assert len(kept) == 2
+    curve = first.reviewed.reliability.to_dict("records")
+    assert curve and kept[0]["reliability"] == curve
 
 
 def test_a_verdict_names_its_data_code_and_configuration_by_digest(first: Lab) -> None:

@@ -43,6 +43,7 @@ def learning_status(ledger: Ledger, known: Settings, book: str) -> dict[str, Any
         "hit_rate": _figure(verdict, "hit_rate"),
         "sharpe": _figure(verdict, "sharpe"),
         "verdict": _shown(verdict),
+        "reliability": (verdict or {}).get("reliability", []),
         "reasoner": known.escalation.frontier.reasoner or None,
         "local_reasoner": known.escalation.local.reasoner or None,
     }

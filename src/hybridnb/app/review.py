@@ -48,12 +48,7 @@ class Reviewed:
     @property
     def reliability(self) -> pd.DataFrame:
         """Filled bins of all rows pooled: count, predicted, observed."""
-        names = ["count", "predicted", "observed"]
-        if self.calibrated is None:
-            return pd.DataFrame(columns=names, dtype=float)
-        every = self.calibrated.curve_frame()
-        pooled = every[(every["regime"] == POOLED) & (every["count"] > 0)]
-        return pooled[names].reset_index(drop=True)
+        return reliability(self.calibrated)
 
     def export(self) -> dict[str, Any]:
         """What the day's index page shows of it."""
@@ -157,8 +152,19 @@ def _trials(context: Context, ratio: float) -> tuple[int, float | None]:
 def _record(context: Context, found: Mapping[str, Any], report: Report | None) -> None:
     ledger = context.ledger()
     if not ledger.rows("operations", kind="verdict", id=found["id"]):
-        row = {"kind": "verdict", "feed": context.market.feed, "regimes": regimes(report), **found}
-        ledger.append("operations", [row])
+        curve: Any = plain(reliability(report).to_dict("records"))
+        row = {"kind": "verdict", "feed": context.market.feed, "regimes": regimes(report)}
+        ledger.append("operations", [row | {"reliability": curve} | dict(found)])
+
+
+def reliability(report: Report | None) -> pd.DataFrame:
+    """Filled bins of all rows pooled: count, predicted, observed."""
+    names = ["count", "predicted", "observed"]
+    if report is None:
+        return pd.DataFrame(columns=names, dtype=float)
+    every = report.curve_frame()
+    pooled = every[(every["regime"] == POOLED) & (every["count"] > 0)]
+    return pooled[names].reset_index(drop=True)
 
 
 def regimes(report: Report | None) -> list[dict[str, Any]]:

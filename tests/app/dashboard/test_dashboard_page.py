@@ -78,7 +78,7 @@ def test_every_panel_is_there_and_nothing_comes_from_outside(
 ) -> None:
     page = opened()
     titles = [h.inner_text() for h in page.get_by_role("heading").all()]
-    # Reliability isn't measured yet.
+    # Reliability comes with the first verdict.
     assert [p.title for p in PANELS if p.name != "reliability"] == titles
     assert page.get_by_text("■ LATCHED", exact=True).is_visible()
     outside = [url for url in page.requested if not url.startswith((site.address, "data:"))]

@@ -48,8 +48,8 @@ def test_a_page_that_comes_back_in_time_keeps_its_kernel(clock: Clock) -> None:
     assert seen == [[], [], [], [], ["k"]]
 
 
-def test_a_kernel_that_no_page_ever_reached_has_two_minutes(clock: Clock) -> None:
-    assert looks(Watch(clock), clock, (0, 0), (119, 0), (120, 0)) == [[], [], ["k"]]
+def test_a_kernel_that_no_page_ever_reached_is_gone_within_a_minute(clock: Clock) -> None:
+    assert looks(Watch(clock), clock, (0, 0), (49, 0), (50, 0)) == [[], [], ["k"]]
 
 
 def test_a_page_that_was_there_between_two_looks_counts(clock: Clock) -> None:

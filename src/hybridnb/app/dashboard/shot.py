@@ -94,9 +94,10 @@ def take(out: Path, *, width: int, height: int, scheme: str, stale_days: float) 
 def _told(folder: Path, **parameters: float) -> Path:
     """A copy of the dashboard's notebook with these parameters."""
     import nbformat
+    from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
-    plain = nbformat.read(dashboard_notebook(), as_version=4)
+    plain = load_notebook_node(str(dashboard_notebook()))
     copy = folder / "dashboard.ipynb"
     nbformat.write(parameterize_notebook(plain, parameters), copy)
     return copy

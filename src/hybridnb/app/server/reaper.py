@@ -15,7 +15,7 @@ from typing import Any
 from jupyter_core.utils import ensure_async
 
 KERNEL = "hybridnb-dashboard"  # name of the dashboard's own kernelspec
-LEFT, NEVER = 10.0, 120.0  # seconds without a connection: after having had one, or never
+LEFT, NEVER = 10.0, 50.0  # seconds without a connection: after having had one, or never
 EVERY = 2.0  # seconds between two looks
 
 
