@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from dataclasses import replace
 
 from chronicle import Chronicle
 from click.testing import CliRunner
@@ -19,6 +20,7 @@ from hybridnb.domain import Outcome
 from hybridnb.escalation.breaker import answered_row
 from hybridnb.escalation.calls import Call
 from hybridnb.escalation.quota import Ask, reserve
+from hybridnb.risk import Lock
 
 KNOWN = settings(shipped("params"))
 NOON = dt.datetime(2040, 5, 2, 16, 0, tzinfo=dt.UTC)
@@ -130,3 +132,17 @@ def test_the_command_prints_what_the_read_model_has() -> None:
     text = CliRunner().invoke(cli, ["status"]).stdout
     assert "escalation: 0 of 3 calls today, 3 left (1 kept for the judge)" in text
     assert "1 escalations wait" in text
+
+
+def test_a_lock_says_what_is_locked_and_for_how_long() -> None:
+    book = Chronicle()
+    locks = (
+        Lock("stop_guard", "*", until=103, reason="3 stops in 5 sessions"),
+        Lock("cooldown", "AAA.TO", until=102, reason="exit this session"),
+    )
+    book.risk = replace(book.risk, locks=locks)
+    book.trade()
+    assert read_status()["books"][0]["locks"] == [
+        "stop_guard: 3 stops in 5 sessions, 2 more sessions",
+        "cooldown AAA.TO: exit this session, 1 more session",
+    ]

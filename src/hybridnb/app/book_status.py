@@ -78,8 +78,15 @@ def book_status(ledger: Ledger, row: Row, policy: Policy, *, live: bool) -> dict
         "limits": _distances(row, policy, lim, names=names, usage=usage),
         "names": names,
         "sip": {"units": held["sip_units"], "carried": held["sip_carry"] / SCALE},
-        "locks": [f"{lock['name']}: {lock['reason']}" for lock in risk["locks"]],
+        "locks": [_lock(lock, risk["ordinal"]) for lock in risk["locks"]],
     }
+
+
+def _lock(lock: Row, ordinal: int) -> str:
+    """What is locked, why, and for how long, in words."""
+    of = "" if lock["symbol"] == "*" else f" {lock['symbol']}"
+    left = max(0, lock["until"] - ordinal)
+    return f"{lock['name']}{of}: {lock['reason']}, {left} more session{'s' * (left != 1)}"
 
 
 def _tightened(ledger: Ledger, row: Row, policy: Policy) -> Policy:
