@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from hybridnb.ledger.store import Ledger
-from hybridnb.market.assemble import digest
 
 if TYPE_CHECKING:
     from hybridnb.app.context import Context
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
 
 def find_book(ledger: Ledger, context: Context, broker: str = "") -> str:
     """The book that this feed and data belong to: a known one, or a new one's name."""
+    from hybridnb.market.assemble import digest  # the dashboard never needs what reads bars
+
     market = context.market
     last = {
         row["book"]: row
