@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from hybridnb.app.records import decision_rows
 from hybridnb.app.replies import standing_rows
@@ -18,6 +19,8 @@ Row = Mapping[str, Any]
 WARN = 0.8  # share of a limit from which it is warned of
 NORMAL, HIGH = 1.0, 2.0  # |z| of volatility up to which the regime is normal, or high
 _TRADED = (Bucket.PENNY, Bucket.FNO, Bucket.CORE)
+
+_DECIDED: WeakKeyDictionary[Ledger, dict[tuple[str, str, str], str]] = WeakKeyDictionary()
 
 
 def book_status(ledger: Ledger, row: Row, policy: Policy, *, live: bool) -> dict[str, Any]:
@@ -155,11 +158,20 @@ def _names(ledger: Ledger, row: Row, lim: Limits) -> list[dict[str, Any]]:
 
 
 def _bucket(ledger: Ledger, book: str, held: Row) -> str:
-    """Class of a position's name, as it was decided; unknown for one that was adopted."""
+    """Class of a position's name, as it was decided; unknown for one that was adopted.
+
+    What was decided never changes: it is looked for once, since a large session's rows are many.
+    """
+    known, at = _DECIDED.setdefault(ledger, {}), (book, held["opened"], held["symbol"])
+    if at in known:
+        return known[at]
     rows = ledger.rows("session", book=book, session=held["opened"], kind="decision")
     rows = rows or ledger.rows("session", book=book, session=held["opened"], kind="universe")
     found = decision_rows(rows, held["symbol"])
-    return str(found[0]["bucket"]) if found else str(Bucket.UNKNOWN.value)
+    if not found:
+        return str(Bucket.UNKNOWN.value)
+    known[at] = str(found[0]["bucket"])
+    return known[at]
 
 
 def _distances(

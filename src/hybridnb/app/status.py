@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from hybridnb.domain import SCALE
 from hybridnb.errors import ParamsError
 from hybridnb.ledger.mirror import Mirror
 
+SHARED = 1.0  # seconds
 ALERTS = 10  # unacknowledged ones that are shown
 
 
@@ -42,6 +44,7 @@ class Reader:
         self._stamp = params_stamp(shipped("params"))
         self._known = settings(shipped("params"))
         self._trained: dict[str | None, str | None] = {None: None}
+        self._lately: tuple[float, dict[str, Any]] | None = None
 
     @property
     def _settings(self) -> Settings:
@@ -61,6 +64,16 @@ class Reader:
         """Changes whenever there is something new to show; cheap to ask."""
         counts = sum(self.ledger.count(chain) for chain in ("session", "operations"))
         return counts + live_stamp(self._home) + params_stamp(shipped("params"))
+
+    def lately(self) -> dict[str, Any]:
+        """The present state, shared by those who ask within a second while nothing changes."""
+        now = time.monotonic()
+        if self._lately is not None:
+            made, found = self._lately
+            if now - made < SHARED and found["version"] == self.version():
+                return found
+        self._lately = now, self.status()
+        return self._lately[1]
 
     def status(self) -> dict[str, Any]:
         """Each book with its distances to limits, what decides, jobs, alerts, escalation."""

@@ -18,12 +18,12 @@ Status = Mapping[str, Any]
 
 def status(reader: Reader, query: bodies.Empty) -> Answer:
     """The read-model whole."""
-    return reader.status()
+    return reader.lately()
 
 
 def gpt5_status(reader: Reader, query: bodies.Empty) -> Answer:
     """The day's calls: how many, how many are left, and whether one can be made now."""
-    found = reader.status()["escalation"]
+    found = reader.lately()["escalation"]
     names = ("calls_today", "daily_limit", "remaining", "last_call", "cooldowns", "resets_at")
     ready = bool(found["provider"]) and found["remaining"] > 0 and found["breaker"] != "open"
     return {name: found[name] for name in (*names, "provider", "breaker")} | {"available": ready}
@@ -31,7 +31,7 @@ def gpt5_status(reader: Reader, query: bodies.Empty) -> Answer:
 
 def risk_status(reader: Reader, query: bodies.OfBook) -> Answer:
     """Mode, trading state, kill switch and limits: of one book at the top, of all in `books`."""
-    now = reader.status()
+    now = reader.lately()
     meant = _book(now, query.book)
     return _risk(now, meant) | {
         "at": now["at"],
@@ -83,7 +83,7 @@ _MODEL = ("policy_version", "policy_at", "model_version", "trained_to", "ensembl
 
 def model_stats(reader: Reader, query: bodies.Empty) -> Answer:
     """What the models are worth, what they are made of, and the verdict on them."""
-    now = reader.status()
+    now = reader.lately()
     return {name: now["learning"].get(name) for name in (*_LEARNED, *_MODEL)} | {"at": now["at"]}
 
 
@@ -105,7 +105,7 @@ def replies(reader: Reader, query: bodies.OfBook) -> Answer:
 
 def runs(reader: Reader, query: bodies.Empty) -> Answer:
     """What ran, what is due, and the newest recorded notebook runs, newest first."""
-    now = reader.status()
+    now = reader.lately()
     names = ("id", "job", "at", "status")
     rows = reader.ledger.rows("operations", kind="run")[:-101:-1]
     return {
