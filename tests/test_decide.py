@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from hybridnb.decide import DECISION, INPUT, decide, decide_one
 from hybridnb.domain import Bound, Bucket, Mode, Refusal
-from hybridnb.entries import Account, context_of, grow, totals_of
+from hybridnb.entries import Account
 from hybridnb.limits import CODE, limits
 from hybridnb.policy import Policy, validated
 from hybridnb.reasons import reasons
+from hybridnb.totals import context_of, grow, totals_of
 
 NAN = float("nan")
 LIM = limits(Policy(), Mode.DEMO)

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from hybridnb.blender import blend, blend_arrays, blend_row, weights
 from hybridnb.domain import Refusal
-from hybridnb.entries import Account, Context, context_of, grow, size_row, stop_risk, totals_of
+from hybridnb.entries import Account, size_row, stop_risk
 from hybridnb.limits import Limits, loop_form
 from hybridnb.sizing import wanted_size
+from hybridnb.totals import Context, context_of, grow, totals_of
 
 # One row a symbol. Probabilities and facts may be NaN (missing); `held` is the signed share of
 # equity in the name, worked orders counted as filled; `risk` its open risk to the stop as a
@@ -152,7 +153,8 @@ def by_conviction(score: NDArray[np.float64]) -> NDArray[np.int64]:
 def _by_conviction_loop(score: NDArray[np.float64]) -> NDArray[np.int64]:
     """Insertion sort of short runs, then merge sort from the bottom up."""
     n, width = len(score), 16
-    order, other, key = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n)
+    order, key = np.empty(n, np.int64), np.empty(n)
+    other = order if n <= width else np.empty(n, np.int64)
     for i in range(n):
         key[i] = abs(score[i] - 0.5)
         at = i

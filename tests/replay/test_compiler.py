@@ -235,6 +235,7 @@ def test_these_universes_hold_every_outcome(decided: Callable[..., None]) -> Non
 # Array forms and the loops that a compiler takes instead: the same, uncompiled too
 
 CHANGING = [f.name for part in (Book, Log, Scratch) for f in fields(part)]
+LOOPS_OWN = {"found", "fetched"}  # which array forms leave as they are
 
 
 def owned(value: Any) -> Any:
@@ -246,7 +247,7 @@ def owned(value: Any) -> Any:
 
 def equal(one: Any, other: Any) -> None:
     if isinstance(one, World):
-        for name in CHANGING:
+        for name in sorted(set(CHANGING) - LOOPS_OWN):
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
     elif isinstance(one, tuple):
         for mine, theirs in zip(one, other, strict=True):

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from hybridnb.app.setup import Decide, Setup
 from hybridnb.decide import DECISION, by_conviction, first_says
 from hybridnb.domain import Refusal
-from hybridnb.entries import Account, context_of, grow, size_row, stop_risk, totals_of
+from hybridnb.entries import Account, size_row, stop_risk
 from hybridnb.limits import Limits
 from hybridnb.policy import Policy, policy_values, validated
+from hybridnb.totals import context_of, grow, totals_of
 
 FREE = 1e6  # shares of equity: more than any order
 NEVER = 10**6

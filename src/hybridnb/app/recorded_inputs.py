@@ -18,17 +18,10 @@ from hybridnb.app.records import ACTION_NAMES
 from hybridnb.canonical import plain, sha256
 from hybridnb.decide import DECISION, INPUT, by_conviction, first_says
 from hybridnb.domain import SCALE, Bound, Mode, refusal_names
-from hybridnb.entries import (
-    Account,
-    cap_row,
-    context_of,
-    grow,
-    scale_row,
-    stop_risk,
-    totals_of,
-)
+from hybridnb.entries import Account, cap_row, scale_row, stop_risk
 from hybridnb.limits import Limits, limits
 from hybridnb.reasons import reasons
+from hybridnb.totals import context_of, grow, totals_of
 
 Row = Mapping[str, Any]
 _WORDS = ("action", "bound", "refusals", "ineligible", "reasons", "input_hash", "decision_id")

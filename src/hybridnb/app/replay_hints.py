@@ -37,7 +37,7 @@ class ReplayHints:
     def _views(self, w: World, t: int, lim: Limits, initial: float) -> Floats:
         """Views in (0, 1) of every name before session t, shape (n,)."""
         s = t - 1
-        held, unrealised = _holdings(w, lim, initial)
+        held, unrealised = _holdings(w, s, lim, initial)
         seen = observe(
             p_short=w.p_short[s],
             p_mid=w.p_mid[s],
@@ -53,10 +53,10 @@ class ReplayHints:
         return np.array([sigmoid(float(h)) for h in self.hint.hints(seen)])
 
 
-def _holdings(w: World, lim: Limits, initial: float) -> tuple[Floats, Floats]:
+def _holdings(w: World, s: int, lim: Limits, initial: float) -> tuple[Floats, Floats]:
     """Share of each name's cap that is held, and its gain in multiples of the initial risk."""
     held, unrealised = np.zeros(len(w.bucket)), np.zeros(len(w.bucket))
-    value_of_book = equity(w, w.last)
+    value_of_book = equity(w, s, w.close)
     for j in np.flatnonzero(w.quantity):
         quantity, multiplier, last = int(w.quantity[j]), int(w.multiplier[j]), int(w.last[j])
         cap = lim.name[int(w.bucket[j])]

@@ -20,13 +20,14 @@ from hybridnb.blender import sigmoid
 from hybridnb.costs import LATENCIES, commission, rates, slippage_bps
 from hybridnb.decide import decide_one
 from hybridnb.domain import SCALE, Bar, Position
-from hybridnb.entries import Account, Context
+from hybridnb.entries import Account
 from hybridnb.fills import protective_fill
 from hybridnb.learning.hint import OBSERVATION, SCALE_ACTION, observe
 from hybridnb.learning.rewards import TRENDING, Outcome, RewardMix, reward
 from hybridnb.limits import Limits
 from hybridnb.policy import Policy
 from hybridnb.stops import protect, stop_rule, trail
+from hybridnb.totals import Context
 
 Floats = NDArray[np.float64]
 EPISODE = 252  # sessions

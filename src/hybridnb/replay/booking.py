@@ -233,8 +233,7 @@ def held_names(w: World) -> Ints:
 
 
 def _held_names_loop(w: World) -> Ints:
-    n, quantity = 0, w.quantity
-    found = np.empty(len(quantity), np.int64)
+    n, quantity, found = 0, w.quantity, w.found
     for j in range(len(quantity)):
         found[n] = j
         n += quantity[j] != 0

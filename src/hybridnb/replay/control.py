@@ -56,47 +56,37 @@ def open_session(w: World, t: int) -> int:
         risk[DEMOTED] = 1
     risk[STATE], risk[KILLED], risk[WARNINGS] = ACTIVE, 0, 0
     w.money[REALISED] = 0
-    return equity(w.arrays, w.arrays.last)
+    value: int = w.equity[t - 1]  # 0 before the first session
+    return value if value != 0 else equity(w, t - 1, w.arrays.close)
 
 
-def equity(w: World, prices: Ints) -> int:
-    """Cash, positions and SIP units at prices, shape (n,)."""
+def equity(w: World, t: int, bars: Ints) -> int:
+    """Cash, positions and SIP units at session t's bars (opens or closes).
+
+    Names without a bar count at their last known price.
+    """
     money, sip = w.money, w.sip
-    held = positions_value(w, prices)
-    units = int(money[SIP_UNITS])
-    return int(money[CASH]) + held + (units * int(prices[sip]) if units else 0)
+    value: int = money[CASH] + positions_value(w.arrays, t, bars)
+    if money[SIP_UNITS] != 0:
+        value += money[SIP_UNITS] * (bars[t, sip] if w.close[t, sip] > 0 else w.last[sip])
+    return int(value)
 
 
-def positions_value(w: World, prices: Ints) -> int:
-    """What the positions are worth at prices, shape (n,)."""
-    return int(np.sum(w.quantity * w.multiplier * prices))
+def positions_value(w: World, t: int, bars: Ints) -> int:
+    """What the positions are worth at session t's bars."""
+    return int(np.sum(w.quantity * w.multiplier * np.where(w.close[t] > 0, bars[t], w.last)))
 
 
-def _positions_value_loop(w: World, prices: Ints) -> int:
+def _positions_value_loop(w: World, t: int, bars: Ints) -> int:
     total, quantity, multiplier = 0, w.quantity, w.multiplier
-    for j in range(len(prices)):
-        total += quantity[j] * multiplier[j] * prices[j]
+    close, bar, last = w.close[t], bars[t], w.last
+    for j in range(len(last)):
+        now, before = bar[j], last[j]
+        total += quantity[j] * multiplier[j] * (now if close[j] > 0 else before)
     return total
 
 
 loop_form(positions_value, _positions_value_loop)
-
-
-def prices_now(w: World, t: int, bars: Ints) -> Ints:
-    """Prices of session t's bars (opens or closes), the last known where a name has none."""
-    return np.where(w.close[t] > 0, bars[t], w.last)
-
-
-def _prices_now_loop(w: World, t: int, bars: Ints) -> Ints:
-    close, bar, last = w.close[t], bars[t], w.last
-    prices = np.empty(len(last), np.int64)
-    for j in range(len(last)):
-        now, before = bar[j], last[j]
-        prices[j] = now if close[j] > 0 else before
-    return prices
-
-
-loop_form(prices_now, _prices_now_loop)
 
 
 def keep_last(w: World, t: int) -> None:
@@ -117,7 +107,7 @@ loop_form(keep_last, _keep_last_loop)
 def mark(w: World, t: int, opening: int, bars: Ints) -> int:
     """Equity at the session's opens or closes, and what the kill switch makes of it."""
     risk = w.risk
-    value = equity(w.arrays, prices_now(w.arrays, t, bars))
+    value = equity(w, t, bars)
     if risk[KILLED]:
         return value
     pnl = (value - opening) / opening
@@ -189,6 +179,8 @@ def settle(w: World, t: int, value: int, first_trade: int) -> None:
         j = w.trades[k, 1]
         if w.cooldown[j] < now:
             w.cooldown[j] = now + w.cooldown_bars
+    if first_trade == w.written[TRADES]:
+        return
     for j in losing(w.arrays, first_trade):
         if w.low_profit[j] < now:
             w.low_profit[j] = now + w.low_profit_guard[1]
@@ -263,16 +255,12 @@ loop_form(losing, _losing_loop)
 
 
 def _lost(w: World, j: int) -> bool:
-    count, wanted, last = 0, w.low_profit_guard[0], w.risk[CLOSED]
-    known = min(last, HISTORY)
-    for at in range(known):
-        count += w.closed[at, 1] == j
-    if count < wanted:
-        return False
-    count, total = 0, 0
-    for back in range(1, known + 1):
+    count, total, wanted, last = 0, 0, w.low_profit_guard[0], w.risk[CLOSED]
+    for back in range(1, min(last, HISTORY) + 1):
         at = (last - back) % HISTORY
-        if w.closed[at, 1] == j and count < wanted:
+        if w.closed[at, 1] == j:
             count += 1
             total += w.closed[at, 3]
-    return total < 0
+            if count == wanted:
+                return bool(total < 0)
+    return False

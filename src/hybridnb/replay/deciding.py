@@ -139,7 +139,7 @@ def _acting_loop(w: World, t: int, lim: Limits, opening: int) -> Ints:
         no_buy = (raw < most * total) | (shut & (held >= 0))
         no_sell = (raw > least * total) | ((shut | long_only) & (held <= 0))
         w.idle[j] = no_buy & no_sell
-    m, awake, values = 0, np.empty(len(quantity), np.int64), np.empty(len(quantity))
+    m, awake, values = 0, w.found, w.fetched
     for j in range(len(quantity)):
         awake[m] = j
         m += w.idle[j] == 0

@@ -11,19 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from hybridnb.domain import SCALE
-from hybridnb.entries import (
-    Account,
-    Totals,
-    cap_entry,
-    fit_entry,
-    grow,
-    others_of,
-    stop_risk,
-    totals_of,
-)
+from hybridnb.entries import Account, cap_entry, fit_entry, stop_risk
 from hybridnb.limits import Limits, loop_form
 from hybridnb.replay.tape import ANNUAL_VOLATILITY, ATR, PRICE, World
 from hybridnb.sizing import tail_risk_with, tail_within, whole_lots
+from hybridnb.totals import Totals, count_book, grow, others_of
 
 
 class Turn(NamedTuple):
@@ -37,9 +29,8 @@ class Turn(NamedTuple):
 def turn_of(w: World, window: tuple[int, int], opening: int) -> Turn:
     """Count the book at the opening in shares of equity, with its returns in a window."""
     a, length, s = w.arrays, window[1] - window[0], window[1] - 1
-    totals = totals_of(w.rows, a.share, a.open_risk, a.returns, window)
-    a.book_bucket[:], a.book_sums[:] = totals.bucket, totals.sums
-    a.book_returns[:length] = totals.returns
+    totals = Totals(a.book_bucket, a.book_sums, a.book_returns[:length])
+    count_book(totals, w.rows, a.share, a.open_risk, a.returns, window)
     crisis = bool(w.crisis[s]) or w.correlation[s] > w.crisis_correlation
     return Turn(opening, Account(opening / SCALE, w.margin, crisis), length)
 

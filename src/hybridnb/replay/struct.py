@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from functools import lru_cache
 from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,9 @@ class Handle:
         parts = {f.name: _plain(getattr(world, f.name)) for f in fields(World)}
         records = {"limits": _records(world.limits), "rates": _records((world.rates,)).reshape(())}
         self.kept = parts | records | {"row": np.zeros(1, INPUT)}
-        self.words = np.frombuffer(b"".join(map(_packed, self.kept.values())), np.int64)
+        codes, values = zip(*map(_packed, self.kept.values()), strict=True)
+        packed = struct.pack("=" + "".join(codes), *chain.from_iterable(values))
+        self.words = np.frombuffer(packed, np.int64)
         self.address = self.words.ctypes.data
 
 
@@ -68,13 +71,12 @@ def _records(every: tuple[Limits | Rates, ...]) -> Any:
     return np.array([tuple(each) for each in every], shapes)
 
 
-def _packed(part: Any) -> bytes:
+def _packed(part: Any) -> tuple[str, tuple[Any, ...]]:
+    """A part's words: what they are to `struct`, and their values."""
     if isinstance(part, np.ndarray):
-        address = part.__array_interface__["data"][0]
-        return struct.pack(f"={1 + part.ndim}q", address, *part.shape)
-    if isinstance(part, tuple):
-        return b"".join(map(_packed, part))
-    return struct.pack("=d" if isinstance(part, float) else "=q", part)
+        return "qqqq"[: 1 + part.ndim], (part.__array_interface__["data"][0], *part.shape)
+    values = part if isinstance(part, tuple) else (part,)
+    return "".join("d" if isinstance(each, float) else "q" for each in values), values
 
 
 class WorldType(types.Type):

@@ -37,7 +37,7 @@ FACTS = (
 )
 PRICE, ATR, ANNUAL_VOLATILITY, DAILY_VOLATILITY, ADV, MEDIAN_VALUE, WIN_LONG, WIN_SHORT = range(8)
 
-LINE = 8  # floats on a line of the cache
+LINE, PAGE = 8, 1 << 18  # numbers on a line of the cache, and on a large page of memory
 
 # Columns of the logs.
 ORDER_COLUMNS = ("t", "name", "leg", "sign", "quantity", "filled", "price", "state", "refused")
@@ -181,9 +181,10 @@ class Scratch:
     `share` and `open_risk`, shape (n,), are holdings, signed, and open risks in shares of equity.
     `idle`, shape (n,), tells who can't act; `names`, `action`, `score`, `wanted` and
     `quarter`, shape (n,), are of the names that act, in the symbols' order; `asked`,
-    shape (n, 3), are the orders made of them. `room`, shape (n,), is what the bar may still fill
-    of each name. `book_bucket`, `book_sums` and `book_returns` are
-    `entries.Totals`. `row` is one record of `decide.INPUT`, or what is read like it.
+    shape (n, 3), are the orders made of them; `room`, shape (n,), is what the bar may
+    still fill of each name. `book_bucket`, `book_sums` and `book_returns` are `totals.Totals`.
+    `row` is one record of `decide.INPUT`, or what is read like it. `found` and `fetched`,
+    shape (n,), are for loops alone: names they pick out, and what they read of them first.
     """
 
     share: Floats
@@ -200,6 +201,8 @@ class Scratch:
     book_sums: Floats
     book_returns: Floats
     row: Any
+    found: Ints
+    fetched: Floats
 
 
 @dataclass(frozen=True)
@@ -242,13 +245,18 @@ def world_of(*parts: Scratch | Log | Book | Rules | Names | Tape) -> World:
 def facts_of(columns: Mapping[str, Any]) -> Floats:
     """`Tape.facts` of arrays by the names of `FACTS`, shape (T, n) each, on lines of the cache."""
     first = np.asarray(columns[FACTS[0]])
-    shape = (*first.shape, len(FACTS))
-    room = np.empty(math.prod(shape) + LINE, np.float64)
-    skip = -(room.ctypes.data // room.itemsize) % LINE
-    out = room[skip : skip + math.prod(shape)].reshape(shape)
+    out = _room((*first.shape, len(FACTS)), LINE).view(np.float64)
     for at, name in enumerate(FACTS):
         out[..., at] = columns[name]
     return out
+
+
+def _room(shape: tuple[int, ...], multiple: int) -> Ints:
+    """Memory that begins at a multiple of so many numbers."""
+    size = math.prod(shape)
+    room = np.empty(size + multiple, np.int64)
+    skip = -(room.ctypes.data // room.itemsize) % multiple
+    return room[skip : skip + size].reshape(shape)
 
 
 def new_book(n: int, *, cash: int, last: Ints) -> Book:
@@ -270,14 +278,15 @@ def new_book(n: int, *, cash: int, last: Ints) -> Book:
 
 def new_log(rows: tuple[int, int, int], sessions: int) -> Log:
     """Room for so many orders, fills and trades."""
-    orders, fills, trades = (np.empty((each, WIDTH), np.int64) for each in rows)
+    # In one piece, on large pages: each page costs time when it is first written to.
+    orders, fills, trades = np.split(_room((sum(rows), WIDTH), PAGE), np.cumsum(rows[:2]))
     return Log(orders, fills, trades, np.zeros(3, np.int64), np.zeros(sessions, np.int64))
 
 
 def new_scratch(n: int, window: int) -> Scratch:
     """Room to size n names; the record is plain, which Python reads faster than NumPy's."""
     parts: dict[str, Any] = {field.name: np.zeros(n) for field in fields(Scratch)}
-    parts |= {name: np.zeros(n, np.int64) for name in ("idle", "names", "action", "room")}
+    parts |= {name: np.zeros(n, np.int64) for name in ("idle", "names", "action", "found", "room")}
     parts |= {"book_bucket": np.zeros(len(BUCKETS)), "book_sums": np.zeros(3)}
     parts |= {"book_returns": np.zeros(window)}
     parts |= {"asked": np.zeros((n, 3), np.int64), "row": [{}]}

@@ -30,7 +30,7 @@ from hybridnb.replay.booking import (
     tell_exit,
     tell_leg,
 )
-from hybridnb.replay.tape import REALISED, SIP_CARRY, Ints, World
+from hybridnb.replay.tape import DAILY_VOLATILITY, REALISED, SIP_CARRY, Ints, World
 from hybridnb.stops import resting, tighter, trailed
 
 SWEEP_ROOM = 0.01  # share of a unit's price kept for slippage and commission
@@ -100,7 +100,8 @@ def _touched_loop(w: World, t: int) -> Ints:
         down = w.stop[j] if long else w.target[j]
         up = w.target[j] if long else w.stop[j]
         if w.close[t, j] > 0 and (w.low[t, j] <= down or w.high[t, j] >= up):
-            held[n] = j
+            # What its fill reads first is fetched here, for many names at once.
+            held[n], w.fetched[n] = j, w.facts[t - 1, j, DAILY_VOLATILITY]
             n += 1
     return held[:n]
 
