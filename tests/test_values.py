@@ -24,6 +24,21 @@ class One:
     only: int
 
 
+@dataclasses.dataclass(frozen=True)
+class Loose:
+    first: int
+    second: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Checked:
+    share: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.share <= 1.0:
+            raise ValueError(f"share {self.share}")
+
+
 @given(changes=CHANGES)
 def test_it_is_the_standard_librarys(changes: dict[str, object]) -> None:
     assert replace(ORDER, **changes) == dataclasses.replace(ORDER, **changes)
@@ -35,6 +50,13 @@ def test_what_isnt_named_is_the_very_same() -> None:
     assert replace(Book(1, positions), cash=2).positions is positions  # type: ignore[arg-type]
     assert replace(One(1), only=2) == One(2)
     assert fields_of(One)[1](One(3)) == (3,)
+
+
+def test_values_without_slots_and_those_that_check_themselves() -> None:
+    assert replace(Loose(1, "a"), second="b") == Loose(1, "b")
+    assert replace(Checked(0.2), share=1.0) == Checked(1.0)
+    with pytest.raises(ValueError, match="share 2"):
+        replace(Checked(0.2), share=2.0)
 
 
 def test_a_name_that_is_no_field_is_refused() -> None:

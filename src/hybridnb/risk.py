@@ -170,9 +170,10 @@ def settled(state: RiskState, risk: Risk, *, equity: int, trades: Sequence[Close
         closed=(*state.closed, *trades)[-_HISTORY:],
     )
     locks = list(state.locks)
+    held = {(lock.name, lock.symbol) for lock in locks}
     for lock in _guards(state, risk, trades):
-        held = {(old.name, old.symbol) for old in locks}
         if (lock.name, lock.symbol) not in held:
+            held.add((lock.name, lock.symbol))
             locks.append(lock)
     return replace(state, locks=tuple(locks))
 

@@ -220,7 +220,10 @@ class Desk:
 
     def finish(self) -> bool:
         """Close at the market what is owed and isn't being closed; whether orders are at work."""
-        left = self.owing.of(self.state) - self.leaving()
+        owed = self.owing.of(self.state)
+        if not owed:
+            return False
+        left = owed - self.leaving()
         self.flatten(sorted(left))
         return not left.isdisjoint(self.leaving())
 

@@ -180,6 +180,11 @@ class _Last(Mapping[str, int]):
             raise KeyError(symbol)
         return price
 
+    def get(self, symbol: str, default: Any = None) -> Any:
+        i = self._place.get(symbol)
+        price = 0 if i is None else int(self._prices[i])
+        return price if price > 0 else default
+
     def __iter__(self) -> Iterator[str]:
         return (self._symbols[i] for i in np.flatnonzero(self._prices > 0))
 
@@ -209,7 +214,10 @@ class _Bars(Mapping[str, Bar]):
     def get(self, symbol: str, default: Any = None) -> Any:
         """A bar is asked for several times a session, by positions and by their orders."""
         made = self._made.get(symbol)
-        return super().get(symbol, default) if made is None else made
+        if made is not None:
+            return made
+        i = self._place.get(symbol)
+        return default if i is None or not self._present[i] else self[symbol]
 
     def __iter__(self) -> Iterator[str]:
         return (self._symbols[i] for i in np.flatnonzero(self._present))

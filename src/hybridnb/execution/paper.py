@@ -179,9 +179,8 @@ class PaperVenue:
             self._protect(bars, changed, fills)
         wanted = (Leg.SWEEP,) if phase == CLOSE else (Leg.FLATTEN, Leg.EXIT, Leg.ENTRY)
         waits = phase == RANGE
-        working = self.working
-        orders = [o for leg in wanted for o in working if o.leg is leg]
-        for order in orders:
+        asked = [order for order in self.working if order.leg in wanted]
+        for order in sorted(asked, key=lambda each: wanted.index(each.leg)):
             bar = bars.get(order.symbol)
             if bar is None or (order.type is not OrderType.MARKET) is not waits:
                 continue

@@ -74,7 +74,7 @@ def _records(every: tuple[Limits | Rates, ...]) -> Any:
 def _packed(part: Any) -> tuple[str, tuple[Any, ...]]:
     """A part's words: what they are to `struct`, and their values."""
     if isinstance(part, np.ndarray):
-        return "qqqq"[: 1 + part.ndim], (part.__array_interface__["data"][0], *part.shape)
+        return "qqqq"[: 1 + part.ndim], (part.ctypes.data, *part.shape)
     values = part if isinstance(part, tuple) else (part,)
     return "".join("d" if isinstance(each, float) else "q" for each in values), values
 
