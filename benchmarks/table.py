@@ -96,7 +96,7 @@ def _ratios(results: list[Row]) -> str:
             for peer in ("vectorbt", "vectorbt-rust")
         ),
         _times(at, (plain, "1M"), ("backtesting.py", "1M")),
-        _flat(at.get((ours, "100k")), at.get((ours, "10M"))),
+        _flat([at.get((ours, size)) for size in ("100k", "1M", "10M")]),
         _memory(at.get((ours, "10M"))),
     ]
     lines = ["| to reach | measured |", "|---|---|"]
@@ -122,11 +122,14 @@ def _times(at: dict[Any, Row], mine: tuple[str, str], peer: tuple[str, str]) -> 
     return f"{at[mine]['bars_per_s'] / at[peer]['bars_per_s']:.1f} ×"
 
 
-def _flat(small: Row | None, large: Row | None) -> str:
-    if small is None or large is None:
+def _flat(rows: list[Row | None]) -> str:
+    """How far the costs lie from the middle between the least and the most."""
+    costs = [_cost(row) for row in rows if row is not None]
+    if len(costs) < len(rows):
         return "not run"
-    change = _cost(large) / _cost(small) - 1.0
-    return f"{_cost(small):.0f} to {_cost(large):.0f} ns a bar ({change:+.0%})"
+    least, most = min(costs), max(costs)
+    each = ", ".join(f"{cost:.0f}" for cost in costs)
+    return f"{each} ns a bar (±{(most - least) / (most + least):.0%} of their middle)"
 
 
 def _memory(row: Row | None) -> str:

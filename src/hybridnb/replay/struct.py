@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 import weakref
 from collections.abc import Callable
+from ctypes import addressof, c_char
 from dataclasses import fields
 from functools import lru_cache
 from hashlib import sha256
@@ -43,6 +44,7 @@ from hybridnb.replay.tape import World
 
 WORD = ir.IntType(64)
 FORMS = ("arrays", "numbers")  # of a world: here one and the same
+SIMPLE = {float: types.float64, int: types.int64}
 
 
 class Handle:
@@ -59,7 +61,7 @@ class Handle:
 
 
 def _plain(part: Any) -> Any:
-    # One memory layout, so that one compilation serves every history.
+    # One memory layout, so that one compilation serves every history; and what may be written to.
     if not isinstance(part, np.ndarray) or (part.flags.c_contiguous and part.flags.writeable):
         return part
     return np.require(part, requirements=["C", "W"])
@@ -74,9 +76,14 @@ def _records(every: tuple[Limits | Rates, ...]) -> Any:
 def _packed(part: Any) -> tuple[str, tuple[Any, ...]]:
     """A part's words: what they are to `struct`, and their values."""
     if isinstance(part, np.ndarray):
-        return "qqqq"[: 1 + part.ndim], (part.ctypes.data, *part.shape)
+        return "qqqq"[: 1 + part.ndim], (_address(part), *part.shape)
     values = part if isinstance(part, tuple) else (part,)
     return "".join("d" if isinstance(each, float) else "q" for each in values), values
+
+
+def _address(array: Any) -> int:
+    """Of an array's memory, in a third of the time that NumPy takes to tell."""
+    return addressof(c_char.from_buffer(array)) if array.size else 0
 
 
 class WorldType(types.Type):
@@ -97,7 +104,10 @@ def _type_of(handle: Handle, context: Any) -> WorldType:
 
 
 def _form(part: Any) -> Any:
-    return (part.dtype, part.ndim) if isinstance(part, np.ndarray) else typeof(part)
+    """What tells a part's type, quickly."""
+    if isinstance(part, np.ndarray):
+        return part.dtype if part.dtype.names else part.dtype.char, part.ndim
+    return SIMPLE.get(type(part)) or typeof(part)
 
 
 @lru_cache(maxsize=4)
@@ -108,7 +118,7 @@ def _type_like(names: tuple[str, ...], forms: tuple[Any, ...]) -> WorldType:
 def _member(form: Any) -> Any:
     if not isinstance(form, tuple):
         return form
-    of = from_dtype(form[0])
+    of = from_dtype(np.dtype(form[0]))
     return types.Array(of, form[1], "C") if form[1] else of
 
 
