@@ -2,8 +2,10 @@
 
 `python benchmarks/run.py [--quick] [--engines A B] [--sizes 12k 1M] [--repetitions 3]`
 
-Each engine runs so many times at each size; the row is the median of the seconds and the largest
-of the peaks. `results.json` holds the rows, `README.md` the table made of them.
+Each engine runs so many times at each size, in rounds, so that a machine whose speed changes
+changes for all of them; one that takes more than a minute runs once. The row is the median of
+the seconds and the largest of the peaks. `results.json` holds the rows, `README.md` the table
+made of them.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from table import readme
 HERE = Path(__file__).resolve().parent
 OURS, PEERS = HERE.parent / ".venv/bin/python", HERE.parent / ".venv-bench/bin/python"
 LIMIT = 900  # seconds a process may take; one that takes longer has a row that says so
+SLOW = 60.0  # seconds from which an engine runs once
 KEYS = ("engine", "bars", "symbols", "seconds", "bars_per_s")
 KEYS += ("peak_rss_mb", "trades", "what_it_simulates")
 
@@ -68,9 +71,10 @@ def main() -> int:
         for size in options.sizes:
             _say(f"{size}: bars")
             _data(size, folder, options)
-            for name in (n for n in options.engines if ENGINES[n].live == (size == LIVE)):
-                results.append(measure(name, size, folder / size, options))
-                _say(f"{size}: {_line(results[-1])}")
+            names = [n for n in options.engines if ENGINES[n].live == (size == LIVE)]
+            for row in measure(names, size, folder / size, options):
+                results.append(row)
+                _say(f"{size}: {_line(row)}")
             _write(results, options.repetitions)
     return int(any(r["seconds"] is None and ENGINES[r["engine"]].ours for r in results))
 
@@ -83,16 +87,31 @@ def _write(results: list[dict[str, Any]], repetitions: int) -> None:
     (HERE / "README.md").write_text(text, encoding="utf-8")
 
 
-def measure(name: str, size: str, folder: Path, options: Any) -> dict[str, Any]:
-    """A row of an engine at a size, with the size and what the ratios need beside it."""
-    engine = ENGINES[name]
-    share = engine.shares.get(size, 0)
-    runs = []
-    for _ in range(1 if engine.live else options.repetitions):
-        found = _process(engine, folder, share, options)
-        if isinstance(found, str):
-            return _absent(name, size, found)
-        runs.append(found)
+def measure(names: list[str], size: str, folder: Path, options: Any) -> list[dict[str, Any]]:
+    """Rows of engines at a size, each with the size and what the ratios need beside it."""
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    absent: dict[str, str] = {}
+    for round_ in range(options.repetitions):
+        for name, engine in ((name, ENGINES[name]) for name in names):
+            if name in absent or (runs[name] and _once(engine, runs[name][0])):
+                continue
+            _say(f"{size}: {name}, round {round_ + 1}")
+            found = _process(engine, folder, engine.shares.get(size, 0), options)
+            if isinstance(found, str):
+                absent[name] = found
+            else:
+                runs[name].append(found)
+    return [
+        _absent(name, size, absent[name]) if name in absent else _row(name, size, runs[name])
+        for name in names
+    ]
+
+
+def _once(engine: Engine, first: dict[str, Any]) -> bool:
+    return engine.live or bool(first["seconds"] > SLOW)
+
+
+def _row(name: str, size: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     seconds, one = statistics.median(r["seconds"] for r in runs), runs[-1]
     what = one["what_it_simulates"]
     if one["symbols"] < SIZES[size][0]:
@@ -114,6 +133,8 @@ def measure(name: str, size: str, folder: Path, options: Any) -> dict[str, Any]:
         "work": work,
         "first": (min(firsts), max(firsts)) if one["repeated"] else None,
         "input_mb": one["input_mb"],
+        "within_ms": one["within_ms"],
+        "rounds": [r["seconds"] / r["bars"] for r in runs],
         "spread": max(r["seconds"] for r in runs) / min(r["seconds"] for r in runs) - 1.0,
     }
 
