@@ -628,7 +628,6 @@ def submit(desk: Naive, batch: Sequence[Order], state: TradingState) -> None:
         assert got == one
         if not protective(one.leg):
             assert one.client_id not in before
-        if not one.leg.reduces:  # an exit closes no more than is held: it has no twin
             assert not any(
                 desk.at - t < 1.0
                 and (o.symbol, o.side, o.left, o.limit, o.stop)

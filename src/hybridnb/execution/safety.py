@@ -6,7 +6,7 @@ its room back through `sent.observe`. A clock that runs backward stands still.
 
 ========================  ===========================  ===========================
 entries and sweeps        every control
-decided exits (`exit`)    numbers, known ids, messages, disabled symbol, HALTED
+decided exits (`exit`)    numbers, duplicates, messages, disabled symbol, HALTED
 stop, target, flatten     numbers alone; they count as messages but never wait
 cancels                   nothing: they are not passed to this file
 ========================  ===========================  ===========================
