@@ -451,6 +451,16 @@ def test_an_exit_is_no_twin_of_a_flatten_that_the_venue_refused() -> None:
     assert names(decided, sent=state, at=5.1) == ()
     again = after(decided, sent=state, at=5.1)
     assert names(decided, sent=again, at=5.2) == ("DUPLICATE",)
+    third = replace(decided, client_id="c3", decision_id="d3")
+    assert names(third, sent=rebuilt(again), at=6.0) == ("DUPLICATE",)
+    assert names(third, sent=rebuilt(again), at=6.1) == ()
+
+
+def test_an_entry_is_the_twin_of_an_equal_exit_or_flatten() -> None:
+    for leg in (Leg.EXIT, Leg.FLATTEN):
+        state = after(order(leg=leg, side=Side.SELL), at=5.0)
+        short = order("c2", side=Side.SELL, decision_id="d2")
+        assert names(short, sent=state, at=5.9) == ("DUPLICATE",)
 
 
 def test_many_client_ids_are_all_remembered() -> None:
@@ -632,6 +642,7 @@ def submit(desk: Naive, batch: Sequence[Order], state: TradingState) -> None:
                 desk.at - t < 1.0
                 and (o.symbol, o.side, o.left, o.limit, o.stop)
                 == (one.symbol, one.side, one.left, one.limit, one.stop)
+                and (one.leg is not Leg.EXIT or o.leg is Leg.EXIT)
                 and o.decision_id != one.decision_id
                 for t, o in desk.times
             )

@@ -214,9 +214,8 @@ class _Gate:
         known = then is not None and self._now - then < self._limits.same_id_seconds
         if known:
             return not self._amend
-        if order.leg is Leg.EXIT:  # closes no more than is held, whatever was tried before it
-            return False
-        twin = self._twins.get(_key(order))
+        # An exit must go out though an equal flatten was refused; two exits could close too much.
+        twin = self._twins.get(_key(order, alone=order.leg is Leg.EXIT))
         return twin is not None and twin.decision_id != order.decision_id
 
     def _beyond(self, order: Order, fact: Facts) -> int:
@@ -242,7 +241,8 @@ class _Gate:
     def _count(self, order: Order) -> None:
         self._messages.append(self._now)
         self._fresh[order.client_id] = self._now
-        self._twins[_key(order)] = Twin(self._now, order.decision_id)
+        for alone in {False, order.leg is Leg.EXIT}:
+            self._twins[_key(order, alone=alone)] = Twin(self._now, order.decision_id)
         fact = self._facts.get(order.symbol)
         if order.leg.reduces or fact is None:
             return
@@ -295,5 +295,7 @@ def _is_tradable(units: int, fact: Facts, limits: SafetyLimits) -> bool:
     return adv is None or (math.isfinite(adv) and units <= limits.order_adv * adv)
 
 
-def _key(order: Order) -> str:
-    return f"{order.symbol}|{order.side}|{order.left}|{order.limit}|{order.stop}"
+def _key(order: Order, *, alone: bool) -> str:
+    """What makes two orders equal: among all legs, or `alone` among those of its own leg."""
+    leg = order.leg if alone else "any"
+    return f"{leg}|{order.symbol}|{order.side}|{order.left}|{order.limit}|{order.stop}"

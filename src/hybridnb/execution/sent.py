@@ -71,7 +71,7 @@ class Sent:
     ids : tuple of mapping of str to float
         Client ids and when they were sent, in chunks, the newest last; a chunk never changes.
     twins : mapping of str to Twin
-        Orders of the last second by symbol, side, quantity and prices.
+        Orders of the last second by symbol, side, quantity and prices; decided exits also apart.
     claims : mapping of str to Claim
         Entries at work by client id.
     work : tuple of int
