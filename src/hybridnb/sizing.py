@@ -7,7 +7,6 @@ the sign belongs to the caller. NaN never passes: an unknown input gives a size 
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,36 +124,44 @@ def _tail_risk_loop(
 loop_form(tail_risk_with, _tail_risk_loop)
 
 
-def tail_within(
+def tail_beyond(
+    book: NDArray[np.float64],
+    more: float,
+    returns: NDArray[np.float64],
+    var_limit: float,
+    es_limit: float,
+) -> tuple[float, float]:
+    """`tail_risk_with`, but (0, 0) where both figures lie within their limits."""
+    var, es = tail_risk_with(book, more, returns)
+    return (0.0, 0.0) if var <= var_limit and es <= es_limit else (var, es)
+
+
+def _tail_beyond_loop(
+    book: NDArray[np.float64],
+    more: float,
+    returns: NDArray[np.float64],
+    var_limit: float,
+    es_limit: float,
+) -> tuple[float, float]:
+    if _surely_within(book, more, returns, var_limit, es_limit):
+        return 0.0, 0.0
+    var, es = tail_risk_with(book, more, returns)
+    return (0.0, 0.0) if var <= var_limit and es <= es_limit else (var, es)
+
+
+def _surely_within(
     book: NDArray[np.float64],
     more: float,
     returns: NDArray[np.float64],
     var_limit: float,
     es_limit: float,
 ) -> bool:
-    """Whether the figures of `tail_risk_with` surely lie within limits, found without sorting.
+    """Whether both figures lie within their limits, as far as a bound tells.
 
     VaR does if fewer returns than its rank lie beyond the limit. ES is at most `c` and the mean
     of what the losses are beyond c, for any c (Rockafellar & Uryasev 2000); here c is the limit
-    of VaR. False where a return isn't finite and where the bound doesn't tell.
+    of VaR. False where a return isn't finite.
     """
-    after = book + more * returns
-    beyond = after[after < -var_limit]
-    rank = math.ceil(TAIL_SHARE * len(after))
-    # The sum of squares is finite where all are, and takes less than a look at each.
-    if len(after) < MIN_TAIL_ROWS or len(beyond) >= rank or not after.dot(after) < np.inf:
-        return False
-    excess = float((-beyond - var_limit).sum()) if len(beyond) else 0.0
-    return var_limit + excess / rank <= es_limit * _SURELY
-
-
-def _tail_within_loop(
-    book: NDArray[np.float64],
-    more: float,
-    returns: NDArray[np.float64],
-    var_limit: float,
-    es_limit: float,
-) -> bool:
     beyond, known, n = 0, 0, len(book)
     rank = int(np.ceil(TAIL_SHARE * n))
     for t in range(n):
@@ -171,7 +178,7 @@ def _tail_within_loop(
     return var_limit + excess / rank <= es_limit * _SURELY
 
 
-loop_form(tail_within, _tail_within_loop)
+loop_form(tail_beyond, _tail_beyond_loop)
 
 
 def scale_size(

@@ -314,6 +314,11 @@ def test_the_loop_of_the_tail_keeps_the_smallest_as_sorting_does(seed: int, t: i
     with np.errstate(all="ignore"):
         expected = sizing.tail_risk_with(book, more, returns)
         assert bits(sizing.tail_risk_with.loop(book, more, returns)) == bits(expected)
+        var, es = expected
+        for limits in ((0.02, 0.03), (var, es), (np.nextafter(var, 0.0), es), (var, es * 1.001)):
+            found = (0.0, 0.0) if var <= limits[0] and es <= limits[1] else expected
+            for form in (sizing.tail_beyond, sizing.tail_beyond.loop):
+                assert bits(form(book, more, returns, *limits)) == bits(found)
 
 
 @given(seed=st.integers(0, 2**31), n=st.integers(0, 30))

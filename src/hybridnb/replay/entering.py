@@ -14,7 +14,7 @@ from hybridnb.domain import SCALE
 from hybridnb.entries import Account, cap_entry, fit_entry, stop_risk
 from hybridnb.limits import Limits, loop_form
 from hybridnb.replay.tape import ANNUAL_VOLATILITY, ATR, PRICE, World
-from hybridnb.sizing import tail_risk_with, tail_within, whole_lots
+from hybridnb.sizing import tail_beyond, whole_lots
 from hybridnb.totals import Totals, count_book, grow, others_of
 
 
@@ -74,8 +74,8 @@ def size_name(w: World, t: int, lim: Limits, turn: Turn, i: int) -> int:
         return 0
     returns, book = w.arrays.returns[j, t - turn.returns : t], w.arrays.book_returns[: turn.returns]
     more = action * capped - held
-    if not tail_within(book, more, returns, lim.var_limit, lim.es_limit):
-        tail = tail_risk_with(book, more, returns)
+    tail = tail_beyond(book, more, returns, lim.var_limit, lim.es_limit)
+    if tail != within:
         size = fit_entry(lim, account, row, others, capped=capped, tail=tail, refused=0).size
         if size <= before:
             return 0
