@@ -15,8 +15,10 @@ import pytest
 from click.testing import CliRunner
 from served import TOKEN, Served, start
 
+from hybridnb.app.backup import make_backup
 from hybridnb.app.cli import cli
 from hybridnb.app.home import Home
+from hybridnb.app.restore import restore_backup
 from hybridnb.app.server.serving import (
     LONGEST_SOCKET,
     binding,
@@ -25,7 +27,7 @@ from hybridnb.app.server.serving import (
     notebooks_folder,
     scheduled,
 )
-from hybridnb.errors import Missing, UsageError
+from hybridnb.errors import Missing, Refused, UsageError
 
 
 def bound(ip: str = "127.0.0.1", port: int = 0, cert: str = "", key: str = "") -> object:
@@ -151,6 +153,20 @@ def test_the_schedule_ends_with_the_server() -> None:
     with scheduled(None) as begin:
         begin()
         assert not passes()
+
+
+@pytest.mark.parametrize(("command", "named"), [("serve", "server"), ("view", "viewer")])
+def test_nothing_is_restored_under_what_serves(
+    command: str, named: str, book_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYBRIDNB_HOME", str(book_home))
+    file = make_backup(str(tmp_path / "b.zip"))["file"]
+    serving = start(book_home, command, *["--no-schedule"] * (command == "serve"))
+    try:
+        with pytest.raises(Refused, match=f"{named}-{serving.told['port']}"):
+            restore_backup(file, reason="test", replace=True)
+    finally:
+        serving.stop()
 
 
 @pytest.fixture(params=[signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])

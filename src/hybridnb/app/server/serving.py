@@ -235,6 +235,7 @@ def serve(
     bound = binding(ip=ip, port=port, certfile=certfile, keyfile=keyfile)
     without_grammar()
     with (
+        where.locked(f"server-{bound.port}"),  # a restore would leave it on the home before
         jupyter_folders(where) as runtime,
         scheduled(say if schedule else None) as begin,
     ):

@@ -158,7 +158,8 @@ def view(
     bound = binding(ip=ip, port=port, certfile=certfile, keyfile=keyfile)
     os.environ.pop(TOKEN, None)  # kernels of viewers have no use for it
     os.environ[READ_ONLY] = "1"
-    with jupyter_folders(home()) as runtime:
+    where = home()
+    with where.locked(f"viewer-{bound.port}"), jupyter_folders(where) as runtime:
         Viewers.clear_instance()
         server = Viewers.instance(
             config=_configuration(bound, runtime),
