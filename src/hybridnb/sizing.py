@@ -16,6 +16,7 @@ from hybridnb.limits import Limits, loop_form
 
 MIN_TAIL_ROWS = 60  # sessions of joint history below which a tail figure is unknown
 TAIL_SHARE = 0.05  # VaR95 and its expected shortfall
+_COUNTABLE = 2.0**53  # beyond it one unit more or less is the same float
 _SURELY = 1.0 - 1e-9  # below a limit by more than any rounding
 
 
@@ -248,10 +249,11 @@ def whole_lots(
     Returns
     -------
     int
-        Units, rounded down: `abs(delta) × units × multiplier × price ≤ share × equity`.
+        Units, rounded down: `abs(delta) × units × multiplier × price ≤ share × equity`; 0 where
+        they would be more than a float counts one by one (2⁵³), as with a delta of next to nothing.
     """
     exposure = abs(delta) * multiplier * price
-    if not (share > 0.0 and exposure > 0.0):
+    if not (share > 0.0 and exposure > 0.0 and share * equity / exposure < _COUNTABLE):
         return 0
     units = int(share * equity / exposure)
     while units > 0 and units * exposure > share * equity:  # the quotient may have rounded up

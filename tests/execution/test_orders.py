@@ -92,6 +92,10 @@ def lots_of(share: float, equity: int, price: int, of: Instrument) -> int:
         (0.007, 50_000, Instrument("A", Bucket.FNO, "CAD", multiplier=100, delta=0.5), 28),
         (0.007, 50_000, Instrument("A", Bucket.FNO, "CAD", multiplier=100, delta=-0.5), 28),
         (0.007, 50_000, Instrument("A", Bucket.FNO, "CAD", delta=0.0), 0),
+        *(
+            (0.007, 50_000, Instrument("A", Bucket.FNO, "CAD", delta=delta), 0)
+            for delta in (1e-13, 1e-30, -1e-300, 5e-324)  # no end, or no number, of units
+        ),
         (0.0, 1_000_000, STOCK, 0),
         (-0.1, 1_000_000, STOCK, 0),
         (float("nan"), 1_000_000, STOCK, 0),
