@@ -152,9 +152,15 @@ class BrokerDesk(Desk):
         mine = [o for o in self.venue.working if o.symbol == symbol and o.leg.reduces]
         if position is None:
             return self.venue.cancel([o.client_id for o in mine])
-        standing = self._standing_legs(position)
-        over = [o for o in mine if o.leg is Leg.TARGET and len(standing) == 1]
-        return self.venue.cancel([o.client_id for o in over]) + self.venue.amend(standing)
+        over = self.venue.cancel([o.client_id for o in mine if not self._is_wanted(o)])
+        return over + self.venue.amend(self._standing_legs(position))
+
+    def _is_wanted(self, order: Order) -> bool:
+        """False for legs without a position, of one before it, or ended by a partial fill."""
+        position = self.state.book.positions.get(order.symbol)
+        standing = self._standing_legs(position) if position is not None else ()
+        mine = any((o.leg, o.decision_id) == (order.leg, order.decision_id) for o in standing)
+        return mine or order.leg not in (Leg.STOP, Leg.TARGET)
 
     def _standing_legs(self, position: Position) -> tuple[Order, ...]:
         """Both legs, or the stop alone where a partial fill has cancelled the target.

@@ -197,22 +197,21 @@ class LiveDesk(BrokerDesk):
         self._grow_exits(bare)
 
     def _stray(self) -> list[str]:
-        """Ids of legs without a position, and of targets that a partial fill has ended."""
+        """Ids of legs that no position wants; where the venue is in doubt about one, none yet."""
         protective = [o for o in self.venue.working if o.leg in (Leg.STOP, Leg.TARGET)]
         doubtful = {o.symbol for o in protective if o.state is OrderState.UNKNOWN}
-        wanted = {
-            symbol: {leg.leg for leg in self._standing_legs(position)}
-            for symbol, position in self.state.book.positions.items()
-        }
         sure = (o for o in protective if o.symbol not in doubtful)
-        return [o.client_id for o in sure if o.leg not in wanted.get(o.symbol, ())]
+        return [o.client_id for o in sure if not self._is_wanted(o)]
 
     def _grow_exits(self, symbols: Sequence[str]) -> None:
         """A position may have grown while it was being flattened: its exit grows with it."""
-        for order in self.venue.working:
-            held = abs(self._held(order.symbol))
-            if order.leg is Leg.FLATTEN and order.symbol in symbols and order.left < held:
-                self.record_all(self.venue.amend([replace(order, quantity=held, filled=0)]))
+        held = {s: abs(self._held(s)) for s in symbols}
+        exits = (o for o in self.venue.working if o.leg is Leg.FLATTEN)
+        short = [o for o in exits if o.left < held.get(o.symbol, 0) - self.venue.unheard(o.symbol)]
+        terms = [replace(o, quantity=held[o.symbol], filled=0) for o in short]
+        self.record_all(self.venue.amend(terms))
+        # The new terms may have ended one that had filled meanwhile.
+        self.flatten(sorted({o.symbol for o in short}.intersection(self._bare())))
 
     def _bare(self) -> list[str]:
         """Symbols that lack their stop for sure."""

@@ -77,9 +77,9 @@ class Known:
         known = self.orders
         return {i for i, units in self.reported.items() if units > known[i].filled}
 
-    def unheard(self, symbol: str) -> int:
-        """Units that closing orders of a symbol filled, and no fill has told yet."""
-        mine = [self.orders[i] for i in self.behind()]
+    def unheard(self, symbol: str, *, but: str = "") -> int:
+        """Units that closing orders of a symbol, but one, filled and no fill has told yet."""
+        mine = [self.orders[i] for i in self.behind() if i != but]
         return sum(
             self.reported[o.client_id] - o.filled
             for o in mine

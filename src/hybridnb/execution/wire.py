@@ -167,6 +167,7 @@ class Wire(Known):
             return None
         others = (o for o in self.working if o.client_id != order.client_id)
         leaving = sum(o.left for o in others if o.symbol == order.symbol and leaves(o))
+        leaving += self.unheard(order.symbol, but=order.client_id)  # gone, though no fill told it
         left, filled = order.quantity - leaving, known.filled if known is not None else 0
         refused = order.leg is Leg.STOP and self.refused.get(order.symbol) == (left, order.stop)
         if left <= 0 or refused:
