@@ -503,7 +503,9 @@ def test_an_operator_s_question_to_the_judge_says_that_nothing_tripped(
 ) -> None:
     context, _, _ = briefed
     event = replace(fired(Call.SANITY_JUDGE), conditions=())
-    for pnl, text in ((0.001, "0.10 %"), (None, "unknown"), (math.nan, "unknown")):
+    told = {0.001: "0.10 %", None: "unknown", math.nan: "unknown"}
+    told |= {1e165: "1.00e+167 %", 1e308: "unknown"}  # a hundred times this is no number
+    for pnl, text in told.items():
         request = request_of(event, facts(daily_pnl=pnl), rows=[], context=context, at=AT)
         reason = wire_values(request)["kill_switch_reason"]
         assert reason == f"asked by an operator: day P&L {text}, the switch trips at -2.50 %"

@@ -249,7 +249,9 @@ def _reason(fired: Fired, facts: PortfolioFacts, rows: Rows, bar: float) -> str:
     session = session_text(facts.session)
     marks = [r for r in rows if r["kind"] == "mark" and r["session"] == session and r["killed"]]
     pnl = marks[0]["day_pnl"] if marks else facts.daily_pnl
-    told = "unknown" if pnl is None or not math.isfinite(pnl) else f"{100 * pnl:.2f} %"
+    change = math.nan if pnl is None else 100 * pnl
+    form = ".2f" if abs(change) < 1e6 else ".2e"  # the reason has room for 200 characters
+    told = f"{change:{form}} %" if math.isfinite(change) else "unknown"
     if Condition.KILL in fired.conditions:
         return f"day P&L {told} at or below {100 * bar:.2f} %"
     return f"asked by an operator: day P&L {told}, the switch trips at {100 * bar:.2f} %"
