@@ -211,10 +211,9 @@ class _Gate:
 
     def _is_duplicate(self, order: Order) -> bool:
         then = sent_at((*self._before.ids, self._fresh), order.client_id)
-        known = then is not None and self._now - then < self._limits.same_id_seconds
-        if known:
+        if then is not None and self._now - then < self._limits.same_id_seconds:
             return not self._amend
-        # An exit must go out though an equal flatten was refused; two exits could close too much.
+        # An exit goes out though an equal flatten was refused; two exits could close too much.
         twin = self._twins.get(_key(order, alone=order.leg is Leg.EXIT))
         return twin is not None and twin.decision_id != order.decision_id
 
@@ -297,5 +296,5 @@ def _is_tradable(units: int, fact: Facts, limits: SafetyLimits) -> bool:
 
 def _key(order: Order, *, alone: bool) -> str:
     """What makes two orders equal: among all legs, or `alone` among those of its own leg."""
-    leg = order.leg if alone else "any"
-    return f"{leg}|{order.symbol}|{order.side}|{order.left}|{order.limit}|{order.stop}"
+    key = f"{order.symbol}|{order.side}|{order.left}|{order.limit}|{order.stop}"
+    return f"{order.leg}|{key}" if alone else key
