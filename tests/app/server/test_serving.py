@@ -18,6 +18,7 @@ from served import TOKEN, Served, start
 from hybridnb.app.backup import make_backup
 from hybridnb.app.cli import cli
 from hybridnb.app.home import Home
+from hybridnb.app.ledgers import open_ledger
 from hybridnb.app.restore import restore_backup
 from hybridnb.app.server.serving import (
     LONGEST_SOCKET,
@@ -157,11 +158,14 @@ def test_the_schedule_ends_with_the_server() -> None:
 
 @pytest.mark.parametrize(("command", "named"), [("serve", "server"), ("view", "viewer")])
 def test_nothing_is_restored_under_what_serves(
-    command: str, named: str, book_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HYBRIDNB_HOME", str(book_home))
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HYBRIDNB_HOME", str(home))
+    open_ledger().append("session", [{"kind": "other"}])
     file = make_backup(str(tmp_path / "b.zip"))["file"]
-    serving = start(book_home, command, *["--no-schedule"] * (command == "serve"))
+    serving = start(home, command, *["--no-schedule"] * (command == "serve"))
     try:
         with pytest.raises(Refused, match=f"{named}-{serving.told['port']}"):
             restore_backup(file, reason="test", replace=True)
