@@ -642,7 +642,6 @@ def submit(desk: Naive, batch: Sequence[Order], state: TradingState) -> None:
                 desk.at - t < 1.0
                 and (o.symbol, o.side, o.left, o.limit, o.stop)
                 == (one.symbol, one.side, one.left, one.limit, one.stop)
-                and (one.leg is not Leg.EXIT or o.leg is Leg.EXIT)
                 and o.decision_id != one.decision_id
                 for t, o in desk.times
             )
