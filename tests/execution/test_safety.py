@@ -445,15 +445,34 @@ def test_an_equal_order_of_another_decision_within_a_second_is_a_twin(
     assert names(other, sent=rebuilt(state), at=6.0) == ()
 
 
-def test_an_exit_is_no_twin_of_a_flatten_that_the_venue_refused() -> None:
-    state = after(order(leg=Leg.FLATTEN, side=Side.SELL), at=5.0)
+def test_an_exit_is_the_twin_of_a_flatten_unless_the_venue_refused_it() -> None:
+    flatten = order(leg=Leg.FLATTEN, side=Side.SELL)
+    state = after(flatten, at=5.0)
     decided = order("c2", leg=Leg.EXIT, side=Side.SELL, decision_id="d2")
-    assert names(decided, sent=state, at=5.1) == ()
+    assert names(decided, sent=state, at=5.1) == ("DUPLICATE",)
+    for told in (OrderState.ACCEPTED, OrderState.UNKNOWN, OrderState.CANCELLED):
+        known = observe(state, [replace(flatten, state=told)])
+        assert names(decided, sent=known, at=5.1) == ("DUPLICATE",)
+    state = observe(state, [replace(flatten, state=OrderState.REJECTED)])
+    assert names(decided, sent=rebuilt(state), at=5.1) == ()
     again = after(decided, sent=state, at=5.1)
     assert names(decided, sent=again, at=5.2) == ("DUPLICATE",)
     third = replace(decided, client_id="c3", decision_id="d3")
     assert names(third, sent=rebuilt(again), at=6.0) == ("DUPLICATE",)
     assert names(third, sent=rebuilt(again), at=6.1) == ()
+
+
+def test_one_of_many_equal_orders_that_the_venue_refused_leaves_the_others_twins() -> None:
+    one, two = (
+        order(f"c{i}", leg=Leg.FLATTEN, side=Side.SELL, decision_id=f"d{i}") for i in (1, 2)
+    )
+    state = after(two, sent=after(one, at=5.0), at=5.1)
+    decided = order("c3", leg=Leg.EXIT, side=Side.SELL, decision_id="d2")
+    assert names(decided, sent=state, at=5.2) == ("DUPLICATE",)
+    half = observe(state, [replace(two, state=OrderState.REJECTED)])
+    assert names(decided, sent=half, at=5.2) == ("DUPLICATE",)
+    none = observe(half, [replace(one, state=OrderState.REJECTED)])
+    assert names(decided, sent=none, at=5.2) == () and none.twins == {}
 
 
 def test_an_entry_is_the_twin_of_an_equal_exit_or_flatten() -> None:
@@ -697,8 +716,21 @@ def report(desk: Naive, data: st.DataObject, step: int) -> None:
         return
     units = data.draw(st.integers(0, known.left))
     end = data.draw(
-        st.sampled_from([OrderState.ACCEPTED, OrderState.UNKNOWN, OrderState.CANCELLED])
+        st.sampled_from(
+            [
+                OrderState.ACCEPTED,
+                OrderState.UNKNOWN,
+                OrderState.CANCELLED,
+                *([OrderState.REJECTED] if known.filled == 0 else []),
+            ]
+        )
     )
+    if end is OrderState.REJECTED:  # never at the venue: no equal of it either
+        units = 0
+        desk.times = [
+            (t, replace(o, symbol="-")) if o.client_id == known.client_id else (t, o)
+            for t, o in desk.times
+        ]
     if known.state is OrderState.CREATED:
         known = advance(known, Report(known.client_id, OrderState.SUBMITTED, 0))
     after_ = advance(known, Report(known.client_id, end, known.filled + units))

@@ -40,6 +40,7 @@ from hybridnb.execution.sent import (
     exchanged,
     moment,
     sent_at,
+    twins_where,
 )
 from hybridnb.policy import SafetyLimits
 
@@ -148,7 +149,7 @@ class _Gate:
         self._messages = [t for t in sent.messages if now - t < 1.0]
         self._fresh: dict[str, float] = {}
         window = limits.same_order_seconds
-        self._twins = {k: twin for k, twin in sent.twins.items() if now - twin.at < window}
+        self._twins = twins_where(sent.twins, lambda twin: now - twin.at < window)
         self._claims = dict(sent.claims)
         self._work = sent.work
 
@@ -213,9 +214,8 @@ class _Gate:
         then = sent_at((*self._before.ids, self._fresh), order.client_id)
         if then is not None and self._now - then < self._limits.same_id_seconds:
             return not self._amend
-        # An exit goes out though an equal flatten was refused; two exits could close too much.
-        twin = self._twins.get(_key(order, alone=order.leg is Leg.EXIT))
-        return twin is not None and twin.decision_id != order.decision_id
+        equals = self._twins.get(_key(order), ())
+        return any(twin.decision_id != order.decision_id for twin in equals)
 
     def _beyond(self, order: Order, fact: Facts) -> int:
         """Collar, size and room of an entry whose own numbers are sound."""
@@ -240,8 +240,8 @@ class _Gate:
     def _count(self, order: Order) -> None:
         self._messages.append(self._now)
         self._fresh[order.client_id] = self._now
-        for alone in {False, order.leg is Leg.EXIT}:
-            self._twins[_key(order, alone=alone)] = Twin(self._now, order.decision_id)
+        twin = Twin(self._now, order.decision_id, order.client_id)
+        self._twins[_key(order)] = (*self._twins.get(_key(order), ()), twin)
         fact = self._facts.get(order.symbol)
         if order.leg.reduces or fact is None:
             return
@@ -294,7 +294,6 @@ def _is_tradable(units: int, fact: Facts, limits: SafetyLimits) -> bool:
     return adv is None or (math.isfinite(adv) and units <= limits.order_adv * adv)
 
 
-def _key(order: Order, *, alone: bool) -> str:
-    """What makes two orders equal: among all legs, or `alone` among those of its own leg."""
-    key = f"{order.symbol}|{order.side}|{order.left}|{order.limit}|{order.stop}"
-    return f"{order.leg}|{key}" if alone else key
+def _key(order: Order) -> str:
+    """What makes two orders equal, whatever their legs: two that close could close too much."""
+    return f"{order.symbol}|{order.side}|{order.left}|{order.limit}|{order.stop}"

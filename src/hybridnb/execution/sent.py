@@ -7,11 +7,11 @@ restart finds every limit as used as it was.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from hybridnb.domain import Fill, Instrument, Order
+from hybridnb.domain import Fill, Instrument, Order, OrderState
 from hybridnb.errors import UsageError
 from hybridnb.policy import SafetyLimits
 
@@ -52,10 +52,14 @@ def exchanged(
 
 
 class Twin(NamedTuple):
-    """When an order was last sent, and for which decision."""
+    """An order of the last second: when it was sent, for which decision, and its client id."""
 
     at: float
     decision_id: str
+    client_id: str
+
+
+Twins = Mapping[str, tuple[Twin, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +74,8 @@ class Sent:
         Times of the submits and amends of the last second.
     ids : tuple of mapping of str to float
         Client ids and when they were sent, in chunks, the newest last; a chunk never changes.
-    twins : mapping of str to Twin
-        Orders of the last second by symbol, side, quantity and prices; decided exits also apart.
+    twins : mapping of str to tuple of Twin
+        Orders of the last second by symbol, side, quantity and prices.
     claims : mapping of str to Claim
         Entries at work by client id.
     work : tuple of int
@@ -85,7 +89,7 @@ class Sent:
     at: float = 0.0
     messages: tuple[float, ...] = ()
     ids: tuple[Mapping[str, float], ...] = ()
-    twins: Mapping[str, Twin] = field(default_factory=dict)
+    twins: Twins = field(default_factory=dict)
     claims: Mapping[str, Claim] = field(default_factory=dict)
     work: tuple[int, int, int] = (0, 0, 0)
     fills: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -124,14 +128,23 @@ def sent_at(chunks: tuple[Mapping[str, float], ...], client_id: str) -> float | 
     return None
 
 
+def twins_where(twins: Twins, keep: Callable[[Twin], bool]) -> dict[str, tuple[Twin, ...]]:
+    """The twins to keep, without the keys that none is left of."""
+    kept = {key: tuple(twin for twin in equals if keep(twin)) for key, equals in twins.items()}
+    return {key: equals for key, equals in kept.items() if equals}
+
+
 def observe(sent: Sent, orders: Iterable[Order]) -> Sent:
     """Give back the room of what ended or filled; an unknown order keeps its room.
 
     Reports may come twice and out of order: what is left never grows here. Orders that weren't
-    sent through `check` are passed over.
+    sent through `check` are passed over. What the venue rejected is nobody's twin any more.
     """
     claims, work = dict(sent.claims), sent.work
+    rejected = set()
     for order in orders:
+        if order.state is OrderState.REJECTED:
+            rejected.add(order.client_id)
         old = claims.get(order.client_id)
         if old is None:
             continue
@@ -142,7 +155,8 @@ def observe(sent: Sent, orders: Iterable[Order]) -> Sent:
             del claims[order.client_id]
         else:
             claims[order.client_id] = new
-    return replace(sent, claims=claims, work=work)
+    twins = twins_where(sent.twins, lambda twin: twin.client_id not in rejected)
+    return replace(sent, claims=claims, work=work, twins=twins)
 
 
 def executed(sent: Sent, limits: SafetyLimits, fills: Iterable[Fill], *, at: float) -> Sent:
