@@ -335,6 +335,8 @@ def test_random_histories(panel_of: Any, setup_of: Any, rule: str, seed: int) ->
         ("BOTH_MUST_TRIGGER", 5571),
         # A trailing stop was set beside an exit, for what the stop before it had filled unheard.
         ("ALLOW_PARTIAL_THEN_CANCEL", 42723),
+        # A decided exit counted as the double of a flatten that the venue had just refused.
+        ("PREFER_LIMIT", 2188),
     ],
 )
 def test_histories_that_went_wrong_once(panel_of: Any, setup_of: Any, rule: str, seed: int) -> None:

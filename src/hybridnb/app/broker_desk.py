@@ -17,7 +17,7 @@ from hybridnb.execution.brackets import is_alone, legs
 from hybridnb.execution.oco import OcoRule
 from hybridnb.execution.reconcile import Difference, differences, money
 from hybridnb.execution.safety import Facts, Standing, check
-from hybridnb.execution.sent import Sent, executed
+from hybridnb.execution.sent import Sent, executed, observe
 from hybridnb.execution.wire import Wire
 from hybridnb.ports import Broker, Statement
 
@@ -98,7 +98,7 @@ class BrokerDesk(Desk):
     def checked(self, orders: Sequence[Order], amend: bool) -> list[Order]:
         """The orders after the pre-trade checks; what passes counts as sent."""
         self.sent, out = check(
-            self.sent,
+            observe(self.sent, self.venue.orders.values()),
             self.setup.policy.safety,
             orders,
             at=self.floor.clock(),

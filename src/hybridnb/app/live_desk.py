@@ -21,7 +21,7 @@ from hybridnb.domain import Leg, Order, OrderState, OrderType, TradingState
 from hybridnb.execution.paper import CLOSE, OPEN
 from hybridnb.execution.reconcile import uncovered
 from hybridnb.execution.safety import Standing
-from hybridnb.execution.sent import enabled, observe
+from hybridnb.execution.sent import enabled
 from hybridnb.risk import marked
 from hybridnb.stops import trail
 
@@ -56,7 +56,6 @@ class LiveDesk(BrokerDesk):
 
     def heard(self) -> None:
         """After each time of listening: mark, do what operators asked for, guard positions."""
-        self.sent = observe(self.sent, self.venue.orders.values())
         self.recosted()
         prices = self.floor.prices()
         self.relied(prices)
