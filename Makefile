@@ -17,8 +17,8 @@ day: $(READY)
 # Three at a time, also on two cores: many tests wait for other processes. `tests/conftest.py` has
 # the longest files begin first.
 test: $(READY)
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(TOGETHER) --nbval --nbval-current-env tests
 
@@ -32,8 +32,8 @@ bench: $(READY) .venv-bench/.ready
 	$(BIN)/python benchmarks/desk.py --out benchmarks/desk.json
 
 lint: $(READY)
-	$(BIN)/ruff check --fix src tests
-	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks
 	$(BIN)/mypy
 
 # Resolves every requirement anew, without the old pins, in a folder of its own.

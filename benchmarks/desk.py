@@ -89,7 +89,7 @@ def scheduled(folder: Path, times: int) -> dict[str, Any]:
     for number in range(times):
         params, home = folder / f"params-{number}", folder / f"home-{number}"
         shutil.copytree(ROOT / "params", params)
-        first = dt.date.today() - dt.timedelta(days=7)
+        first = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=7)
         (params / "schedule.yml").write_text(
             f"calendar: XTSE\nstart: {first}\njobs:\n  - name: empty\n    kind: notebook\n"
             f"    run: {folder / 'empty.ipynb'}\n    catch_up: latest\n",
