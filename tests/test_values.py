@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import pickle
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from hybridnb.book import Book
 from hybridnb.domain import Leg, Order, OrderState, OrderType, Side
-from hybridnb.values import fields_of, replace
+from hybridnb.values import fields_of, quick, replace
 
 ORDER = Order("a", "S", Side.BUY, 5, OrderType.STOP, Leg.STOP, OrderState.CREATED, "d", stop=7)
 CHANGES = st.fixed_dictionaries(
@@ -62,3 +64,29 @@ def test_values_without_slots_and_those_that_check_themselves() -> None:
 def test_a_name_that_is_no_field_is_refused() -> None:
     with pytest.raises(TypeError, match="colour"):
         replace(ORDER, colour="red")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Slow:
+    first: int
+    second: str = "b"
+
+
+def test_a_quick_value_is_made_as_before() -> None:
+    before = inspect.signature(Slow)
+    assert quick(Slow) is Slow and inspect.signature(Slow) == before
+    assert (
+        dataclasses.astuple(Slow(1)) == (1, "b") == dataclasses.astuple(Slow(first=1, second="b"))
+    )
+    assert pickle.loads(pickle.dumps(Slow(1))) == Slow(1) != Slow(1, "c")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Slow(1).first = 2  # type: ignore[misc]
+    for wrong in ((), (1, "b", 3)):
+        with pytest.raises(TypeError, match="__init__"):
+            Slow(*wrong)
+
+
+@pytest.mark.parametrize("kind", [Loose, Checked, Book])
+def test_a_value_that_does_more_than_fill_its_slots_is_not_made_quick(kind: type[object]) -> None:
+    with pytest.raises(TypeError, match=f"{kind.__name__} can't be made slot by slot"):
+        quick(kind)

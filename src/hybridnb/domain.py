@@ -10,6 +10,8 @@ import datetime as dt
 from dataclasses import dataclass
 from enum import IntFlag, StrEnum
 
+from hybridnb.values import quick
+
 SCALE = 10_000
 
 
@@ -134,7 +136,7 @@ class Refusal(IntFlag):
     LOCKED = 1 << 20, "a protection lock is in force"
     SIP_ONLY = 1 << 21, "the symbol is bought by the end-of-day sweep only"
     NO_SHORTS = 1 << 22, "shorts are not allowed and nothing is held"
-    DUPLICATE = 1 << 23, "an order with this client id exists"
+    DUPLICATE = 1 << 23, "an order with this client id exists, or another decision's equal to it"
     HALTED = 1 << 24, "the instrument is halted or has no volume"
     CURRENCY = 1 << 25, "the instrument's currency isn't the account's and the feed gives no rate"
     COLLAR = 1 << 26, "the price lies outside the collar around the last price"
@@ -153,8 +155,7 @@ class Refusal(IntFlag):
 
     def __new__(cls, value: int, text: str = "") -> Refusal:
         member = int.__new__(cls, value)
-        member._value_ = value
-        member.text = text
+        member._value_, member.text = value, text
         return member
 
 
@@ -217,6 +218,7 @@ class Instrument:
     margin_rate: float = 1.0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Bar:
     """One session of one symbol; prices in 1/10,000, volume in units."""
@@ -230,6 +232,7 @@ class Bar:
     volume: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Order:
     """An order as the ledger records it. `client_id` is a function of (session, decision, leg)."""
@@ -253,6 +256,7 @@ class Order:
         return self.quantity - self.filled
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Fill:
     """One execution: `price` includes slippage; costs are exact amounts in 1/10,000."""
@@ -270,6 +274,7 @@ class Fill:
     at: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Position:
     """An open position with the protective levels the control plane owns.
