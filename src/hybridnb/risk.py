@@ -20,6 +20,8 @@ SOFT_HALT_ALERT = "Day loss near its limit—exits only"
 UNKNOWN_PNL_ALERT = "Day P&L can't be computed—halted"
 
 ALL = "*"  # the symbol of a lock that covers every name
+REPEATS = "repeated_fills"  # the lock of a symbol that too many executions disabled
+FOREVER = 2**31 - 1  # the last ordinal of a lock that a person alone takes away
 _HISTORY = 64  # sessions and trades kept for the guards; the ledger keeps everything
 
 
@@ -98,6 +100,16 @@ def opened(state: RiskState, ordinal: int) -> tuple[RiskState, tuple[str, ...]]:
         locks=tuple(lock for lock in state.locks if lock.until >= ordinal),
     )
     return after, alerts
+
+
+def disabled(state: RiskState) -> frozenset[str]:
+    """Symbols that repeated executions disabled, and that nobody has enabled since."""
+    return frozenset(lock.symbol for lock in state.locks if lock.name == REPEATS)
+
+
+def disable(state: RiskState, symbol: str, reason: str) -> RiskState:
+    """The state in which a symbol isn't traded until a person enables it, in later sessions too."""
+    return replace(state, locks=(*state.locks, Lock(REPEATS, symbol, FOREVER, reason)))
 
 
 def moved(state: RiskState, mode: Mode) -> RiskState:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from hybridnb.execution.oco import OcoRule
 from hybridnb.ledger.store import Ledger
 from hybridnb.policy import Policy, validated
 from hybridnb.ports import Statement
+from hybridnb.risk import disabled
 from hybridnb.testing.exchange import Exchange, Resting
 from hybridnb.testing.wild_broker import WildBroker, World
 
@@ -695,6 +697,67 @@ class TestAClockThatGoesBack:
 
         after = late.session(open=[self.set_back(late), quiet, resume, quiet])
         assert after.risk.state is TradingState.ACTIVE and late.alerts(CLOCK) == 1
+
+
+class TestASymbolThatTradesTooOften:
+    enabling = MappingProxyType(
+        {"action": "enable", "symbol": "A", "operator": "ann", "reason": "looked at it"}
+    )
+
+    @pytest.fixture
+    def busy(self, panel_of: Make, setup_of: Make) -> Scene:
+        """Wanted again on the second day."""
+        often = {"order_value": 1e6, "repeat_fills": 3, "repeat_seconds": 600.0}
+        made = Scene(panel_of, setup_of, safety=often)
+        made.panel.columns["p_short"][281:] = made.panel.columns["p_mid"][281:] = 0.9
+        return made
+
+    def parts(self, scene: Scene, count: int) -> list[Act]:
+        return [act for _ in range(count) for act in (lambda: bought(scene, 10), quiet)]
+
+    def enable(self, scene: Scene) -> Act:
+        def act() -> None:
+            scene.actions = [self.enabling]
+
+        return act
+
+    def test_is_disabled_alerted_once_and_its_entry_withdrawn(self, busy: Scene) -> None:
+        after = busy.session(open=self.parts(busy, 5), range=[busy.trade(10_000)])
+        assert busy.held() == 30 and busy.resting() == {"stop": 30, "target": 30}
+        assert [row["symbol"] for row in busy.of("disabled")] == ["A"]
+        assert busy.alerts("hybridnb enable A") == 1
+        assert disabled(after.risk) == {"A"} and after.risk.state is TradingState.ACTIVE
+
+    def test_below_the_limit_it_goes_on(self, busy: Scene) -> None:
+        after = busy.session(open=self.parts(busy, 2))
+        assert busy.held() == 20 and not disabled(after.risk) and not busy.of("disabled")
+
+    def test_what_a_statement_tells_counts_as_well(self, busy: Scene) -> None:
+        with pytest.raises(Died):
+            busy.session(open=[quiet, die])
+        for _ in range(3):
+            bought(busy, 10)
+        after = busy.session()
+        assert disabled(after.risk) == {"A"} and "entry" not in busy.resting()
+
+    @pytest.mark.parametrize("enabled", [False, True])
+    def test_a_restart_and_the_next_session_remember_until_a_person_decides(
+        self, busy: Scene, enabled: bool
+    ) -> None:
+        with pytest.raises(Died):
+            busy.session(open=[*self.parts(busy, 3), die])
+        after = busy.session(open=[self.enable(busy)] * enabled, range=[quiet])
+        assert disabled(after.risk) == (set() if enabled else {"A"})
+        assert busy.alerts("hybridnb enable A") == 1
+        down = busy.trade(10_000, PRICE * 9 // 10)  # its stop goes on trading
+        busy.session(282, open=[down, quiet, busy.trade(10_000)])
+        assert len(busy.of("order", leg="entry", state="filled")) == enabled
+        assert busy.of("trade")[0]["exit_leg"] == "stop"
+
+    def test_an_operator_enables_it_between_two_sessions(self, busy: Scene) -> None:
+        busy.session(open=self.parts(busy, 3))
+        busy.setup = replace(busy.setup, actions=(self.enabling,))
+        assert not disabled(busy.session(282).risk)
 
 
 class Disk:

@@ -20,7 +20,7 @@ from hybridnb.domain import Outcome
 from hybridnb.escalation.breaker import answered_row
 from hybridnb.escalation.calls import Call
 from hybridnb.escalation.quota import Ask, reserve
-from hybridnb.risk import Lock
+from hybridnb.risk import Lock, disable
 
 KNOWN = settings(shipped("params"))
 NOON = dt.datetime(2040, 5, 2, 16, 0, tzinfo=dt.UTC)
@@ -140,9 +140,10 @@ def test_a_lock_says_what_is_locked_and_for_how_long() -> None:
         Lock("stop_guard", "*", until=103, reason="3 stops in 5 sessions"),
         Lock("cooldown", "AAA.TO", until=102, reason="exit this session"),
     )
-    book.risk = replace(book.risk, locks=locks)
+    book.risk = disable(replace(book.risk, locks=locks), "BBB.TO", "50 fills in 60 s")
     book.trade()
     assert read_status()["books"][0]["locks"] == [
         "stop_guard: 3 stops in 5 sessions, 2 more sessions",
         "cooldown AAA.TO: exit this session, 1 more session",
+        "repeated_fills BBB.TO: 50 fills in 60 s, until an operator enables BBB.TO",
     ]

@@ -30,7 +30,7 @@ from hybridnb.domain import (
 from hybridnb.errors import ParamsError, UsageError
 from hybridnb.execution.lifecycle import Report, advance
 from hybridnb.execution.safety import Facts, Standing, check, protective
-from hybridnb.execution.sent import Sent, claim_of, enabled, executed, observe
+from hybridnb.execution.sent import Sent, claim_of, enabled, executed, observe, repeated
 from hybridnb.policy import SafetyLimits, validated
 
 LAST = 100 * SCALE
@@ -325,32 +325,28 @@ def fills(*ids: str, symbol: str = "A") -> list[Fill]:
 THREE = limited(repeat_fills=3, repeat_seconds=10.0)
 
 
-def test_repeated_executions_disable_a_symbol_until_a_person_enables_it() -> None:
-    state = executed(Sent(), THREE, fills("1", "2"), at=0.0)
-    assert names(order(), sent=state) == ()
-    state = executed(state, THREE, fills("3"), at=9.9)
-    assert state.at == 9.9
+DISABLED = replace(FREE, disabled=frozenset("A"))
+
+
+def test_a_disabled_symbol_is_neither_entered_nor_left_by_a_decision() -> None:
     for leg in ENTRIES:
-        assert names(order(leg=leg), sent=state, at=9.9) == ("DISABLED",)
-    assert names(leaving(), sent=state, at=9.9) == ("DISABLED",)
-    assert [names(leaving(leg), sent=state, at=9.9) for leg in PROTECTIVE] == [()] * 3
-    assert names(order(symbol="B"), sent=state, at=9.9) == ()
-    # Time doesn't enable it, nor does a restart.
-    state = rebuilt(executed(state, THREE, [], at=10_000.0))
-    assert names(order(), sent=state, at=10_000.0) == ("DISABLED",)
-    state = enabled(state, "A")
-    assert names(order(), sent=state, at=10_000.0) == ()
-    assert executed(state, THREE, fills("4", "5"), at=10_000.0).disabled == ()
+        assert names(order(leg=leg), standing=DISABLED) == ("DISABLED",)
+    assert names(leaving(), standing=DISABLED) == ("DISABLED",)
+    assert [names(leaving(leg), standing=DISABLED) for leg in PROTECTIVE] == [()] * 3
+    assert names(order(symbol="B"), standing=DISABLED) == ()
 
 
-def test_executions_count_once_within_their_window_and_by_symbol() -> None:
+def test_executions_repeat_within_their_window_once_each_and_by_symbol() -> None:
     state = executed(Sent(), THREE, fills("1", "2"), at=0.0)
-    assert executed(state, THREE, fills("1", "2", "2"), at=1.0).disabled == ()
-    assert executed(state, THREE, fills("3"), at=10.0).disabled == ()
-    assert executed(state, THREE, fills("3", symbol="B"), at=1.0).disabled == ()
-    assert executed(state, THREE, fills("3"), at=1.0).disabled == ("A",)
-    forgotten = enabled(state, "A")
-    assert executed(forgotten, THREE, fills("3", "4"), at=1.0).disabled == ()
+    assert repeated(state, THREE) == []
+    assert repeated(executed(state, THREE, fills("3"), at=9.9), THREE) == ["A"]
+    assert executed(state, THREE, fills("3"), at=9.9).at == 9.9
+    assert repeated(executed(state, THREE, fills("1", "2", "2"), at=1.0), THREE) == []
+    assert repeated(executed(state, THREE, fills("3"), at=10.0), THREE) == []
+    assert repeated(executed(state, THREE, fills("3", symbol="B"), at=1.0), THREE) == []
+    assert repeated(executed(state, THREE, fills("3"), at=1.0), THREE) == ["A"]
+    forgotten = enabled(rebuilt(state), "A")
+    assert repeated(executed(forgotten, THREE, fills("3", "4"), at=1.0), THREE) == []
 
 
 # --- P8 erroneous and duplicate ---------------------------------------------------------------
@@ -529,10 +525,10 @@ def test_a_symbol_without_facts_is_not_entered_but_can_be_left() -> None:
 
 
 def test_all_refusals_are_told_at_once() -> None:
-    state = executed(after(order()), THREE, fills("1", "2", "3"), at=0.0)
+    state = after(order())
     bad = order(quantity=200_000, type=OrderType.LIMIT, limit=LAST * 2)
     barred = replace(
-        FREE, killed=True, state=TradingState.HALTED, restricted=frozenset("A"), available=0
+        DISABLED, killed=True, state=TradingState.HALTED, restricted=frozenset("A"), available=0
     )
     tight = limited(messages=1)
     expected = {
@@ -586,6 +582,7 @@ class Naive:
     orders: dict[str, Order] = field(default_factory=dict)
     times: list[tuple[float, Order]] = field(default_factory=list)
     fills: list[tuple[float, Fill]] = field(default_factory=list)
+    disabled: frozenset[str] = frozenset()
     at: float = 0.0
 
     def working(self) -> int:
@@ -635,7 +632,7 @@ def test_no_order_that_passes_breaks_a_limit(data: st.DataObject, steps: int) ->
 
 
 def standing_of(desk: Naive, state: TradingState = TradingState.ACTIVE) -> Standing:
-    return Standing(equity=10**8, exposure=0, available=45 * 10**6, state=state)
+    return Standing(10**8, 0, 45 * 10**6, state=state, disabled=desk.disabled)
 
 
 def submit(desk: Naive, batch: Sequence[Order], state: TradingState) -> None:
@@ -739,6 +736,7 @@ def report(desk: Naive, data: st.DataObject, step: int) -> None:
         one = replace(fills(f"f{step}", symbol=known.symbol)[0], quantity=units)
         desk.fills.append((desk.at, one))
         desk.sent = executed(desk.sent, TIGHT, [one, one], at=desk.at)
+        desk.disabled |= frozenset(repeated(desk.sent, TIGHT))
     desk.sent = observe(desk.sent, [after_, known])
 
 

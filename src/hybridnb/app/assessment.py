@@ -160,6 +160,15 @@ def _incidents(period: Period) -> str:
     ]
     rows += [
         {
+            "session": r["session"],
+            "book": r["book"],
+            "incident": f"{r['symbol']} disabled",
+            "told": r["reason"],
+        }
+        for r in period.session("disabled")
+    ]
+    rows += [
+        {
             "session": r["at"][:10],
             "book": r.get("about") or "all",
             "incident": f"operator: {r['action']}",

@@ -76,6 +76,11 @@ def _reserved(seen: Seen) -> str:
     return f"{sent} orders were each checked with all before them" if sent else NONE
 
 
+def _disabled(seen: Seen) -> str:
+    rows = seen.period.session("disabled")
+    return f"{len(rows)} symbols disabled; {_refusals(Refusal.DISABLED)(seen)}"
+
+
 def _limits(seen: Seen) -> str:
     found = [c for c in changes.changes(seen.period.ledger) if c.session in seen.period.span]
     policy = [c for c in found if c.what.startswith("policy ")]
@@ -167,7 +172,7 @@ _EVIDENCE: dict[str, Callable[[Seen], str]] = {
     "P3": _refusals(Refusal.ORDER_VOLUME),
     "P4": _refusals(Refusal.THROTTLED),
     "P5": _reserved,
-    "P6": _refusals(Refusal.DISABLED),
+    "P6": _disabled,
     "P7": _refusals(Refusal.CREDIT, Refusal.MARGIN),
     "P8": _refusals(Refusal.DUPLICATE, Refusal.INVALID),
     "P9": _refusals(Refusal.DO_NOT_TRADE),

@@ -14,6 +14,7 @@ from hybridnb.domain import SCALE, Bucket, Mode
 from hybridnb.ledger.store import Ledger
 from hybridnb.limits import BUCKETS, CODE, Limits, limits
 from hybridnb.policy import Policy
+from hybridnb.risk import FOREVER
 
 Row = Mapping[str, Any]
 WARN = 0.8  # share of a limit from which it is warned of
@@ -89,7 +90,10 @@ def _lock(lock: Row, ordinal: int) -> str:
     """What is locked, why, and for how long, in words."""
     of = "" if lock["symbol"] == "*" else f" {lock['symbol']}"
     left = max(0, lock["until"] - ordinal)
-    return f"{lock['name']}{of}: {lock['reason']}, {left} more session{'s' * (left != 1)}"
+    until = f"{left} more session{'s' * (left != 1)}"
+    if lock["until"] == FOREVER:
+        until = f"until an operator enables {lock['symbol']}"
+    return f"{lock['name']}{of}: {lock['reason']}, {until}"
 
 
 def _tightened(ledger: Ledger, row: Row, policy: Policy) -> Policy:

@@ -17,9 +17,10 @@ from hybridnb.execution.brackets import is_alone, legs
 from hybridnb.execution.oco import OcoRule
 from hybridnb.execution.reconcile import Difference, differences, money
 from hybridnb.execution.safety import Facts, Standing, check
-from hybridnb.execution.sent import Sent, executed, observe
+from hybridnb.execution.sent import Sent, executed, observe, repeated
 from hybridnb.execution.wire import Wire
 from hybridnb.ports import Broker, Statement
+from hybridnb.risk import disable, disabled
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +136,32 @@ class BrokerDesk(Desk):
             state=risk.state,
             killed=risk.killed,
             restricted=self.setup.policy.lists.do_not_trade,
+            disabled=disabled(risk),
         )
 
     def take(self, fills: Sequence[Fill]) -> None:
         """Book what was told at once, then give each position its legs."""
         for fill in fills:
             self.book_live(fill)
-        safety, now = self.setup.policy.safety, self.floor.clock()
-        self.sent = executed(self.sent, safety, fills, at=now)
+        self.count(fills)
         for symbol in dict.fromkeys(fill.symbol for fill in fills):
             self.record_all(self._legs_of(symbol))
+
+    def count(self, fills: Sequence[Fill]) -> None:
+        """Count executions; too many of one symbol in too short a time disable it."""
+        safety = self.setup.policy.safety
+        self.sent = executed(self.sent, safety, fills, at=self.floor.clock())
+        for symbol in repeated(self.sent, safety):
+            if symbol not in disabled(self.state.risk):
+                told = f"{len(self.sent.fills[symbol])} fills in {safety.repeat_seconds:g} s"
+                self.record.add("disabled", symbol=symbol, reason=told)
+                remedy = f"to let it trade again: hybridnb enable {symbol} --reason WHY"
+                self.record.alert(f"{symbol} disabled after {told}; {remedy}")
+                self.disable(symbol, told)
+
+    def disable(self, symbol: str, reason: str) -> None:
+        """No entry and no decided exit of a symbol from now on, until a person enables it."""
+        self.state = replace(self.state, risk=disable(self.state.risk, symbol, reason))
 
     def _legs_of(self, symbol: str) -> list[Order]:
         """Legs of the position's full size; without one, nothing that reduces left at work."""
@@ -245,6 +262,7 @@ class BrokerDesk(Desk):
         self.record_all(found.orders)
         for fill in found.fills:
             self.book_live(fill)
+        self.count(found.fills)
         self.recosted()
         sip = self.setup.policy.sip.symbol
         wrong: list[Difference] = list(found.foreign)

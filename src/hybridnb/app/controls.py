@@ -74,8 +74,9 @@ CONTROLS = (
     Control(
         "P6",
         "repeated executions disable a symbol until a person enables it",
-        "execution/sent.py:executed",
-        f"{_CHECKS}::test_repeated_executions_disable_a_symbol_until_a_person_enables_it",
+        "app/broker_desk.py:count",
+        "app/test_live_desk.py::TestASymbolThatTradesTooOften"
+        "::test_a_restart_and_the_next_session_remember_until_a_person_decides",
     ),
     Control(
         "P7",

@@ -7,7 +7,7 @@ records all of it. What to trade is decided elsewhere (`session.py`).
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from hybridnb.app.owing import Owing
 from hybridnb.app.panel import Day
@@ -203,9 +203,11 @@ class Desk:
         opening, close = self.setup.watching.hours(self.day.session)
         return opening if at == OPEN else close
 
-    def _withdraw_entries(self) -> None:
-        entries = [o.client_id for o in self.venue.working if not o.leg.reduces]
-        for order in self.venue.cancel(entries):
+    def _withdraw_entries(self, symbols: Collection[str] | None = None) -> None:
+        """Those of some symbols, or all."""
+        entries = [o for o in self.venue.working if not o.leg.reduces]
+        mine = [o.client_id for o in entries if symbols is None or o.symbol in symbols]
+        for order in self.venue.cancel(mine):
             self.record.order(order)
 
     def flatten(self, symbols: Sequence[str]) -> None:

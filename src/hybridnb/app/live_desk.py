@@ -22,7 +22,7 @@ from hybridnb.execution.paper import CLOSE, OPEN
 from hybridnb.execution.reconcile import uncovered
 from hybridnb.execution.safety import Standing
 from hybridnb.execution.sent import enabled
-from hybridnb.risk import marked
+from hybridnb.risk import disabled, marked
 from hybridnb.stops import trail
 
 __all__ = ["Floor", "LiveDesk"]
@@ -126,10 +126,10 @@ class LiveDesk(BrokerDesk):
 
     def stand(self, action: Mapping[str, Any]) -> None:
         """What an operator's action makes of the control plane and of disabled symbols."""
-        risk = kept_in_demo(stood(self.state.risk, action), self.setup)
-        self.state = replace(self.state, risk=risk)
-        if action["action"] == "enable":
-            self.sent = enabled(self.sent, wanted(action))
+        before = self.state.risk
+        self.state = replace(self.state, risk=kept_in_demo(stood(before, action), self.setup))
+        for symbol in disabled(before) - disabled(self.state.risk):
+            self.sent = enabled(self.sent, symbol)
 
     def submit(self, orders: Sequence[Order]) -> None:
         """As every submit; a position whose exit the venue wouldn't have gets its stop back.
@@ -148,11 +148,12 @@ class LiveDesk(BrokerDesk):
         """What must hold after everything that is heard.
 
         With the switch latched nothing is held, nor what an earlier one had to close; in any state
-        but ACTIVE, or without the feed, no entry works; a target that can't rest at the venue is
-        closed at the market when it is touched; every position has its live stop of full size.
+        but ACTIVE, without the feed, or of a disabled symbol, no entry works; a target that can't
+        rest at the venue is closed at the market when it is touched; every position has its live
+        stop of full size.
         """
-        if self.vigil.interrupted or self.state.risk.state is not TradingState.ACTIVE:
-            self._withdraw_entries()
+        barred = self.vigil.interrupted or self.state.risk.state is not TradingState.ACTIVE
+        self._withdraw_entries(None if barred else disabled(self.state.risk))
         self.finish()
         if not self.venue.both_legs:
             self.submit(self._touched())

@@ -68,16 +68,18 @@ def resume(desk: LiveDesk, rows: Rows) -> None:
             case "triggers":
                 watch = replace(desk.state.watch, triggers=read_state(row["state"]))
                 desk.state = replace(desk.state, watch=watch)
-            case "operator" | "foreign" | "halted":
+            case "operator" | "foreign" | "halted" | "disabled":
                 _steered(desk, row)
 
 
 def _steered(desk: LiveDesk, row: Mapping[str, Any]) -> None:
-    """What an operator, strangers on the account, or a clock that went back made of trading."""
+    """What an operator, strangers, a clock that went back or repeated fills made of trading."""
     if row["kind"] == "operator":
         desk.stand(row)
         if row["action"] == "cancel-all":
             desk.owing.excuse(wanted(row))
+    elif row["kind"] == "disabled":
+        desk.disable(row["symbol"], row["reason"])
     else:
         desk.reduce(TradingState.HALTED if row["kind"] == "halted" else TradingState.REDUCING)
 

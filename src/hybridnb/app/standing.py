@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from hybridnb.domain import Mode, TradingState
-from hybridnb.risk import ALL, RiskState, cleared, moved, opened
+from hybridnb.risk import ALL, REPEATS, RiskState, cleared, moved, opened
 
 STATES = {
     "halt": TradingState.HALTED,
@@ -38,8 +38,8 @@ def stood(risk: RiskState, action: Action) -> RiskState:
         return risk if risk.killed and what == "resume" else replace(risk, state=state)
     if what in ("brake-on", "brake-off"):
         return replace(risk, brake=what == "brake-on")
-    if what == "unlock":
-        name, symbol = action["lock"], wanted(action)
+    if what in ("unlock", "enable"):
+        name, symbol = action.get("lock") or REPEATS, wanted(action)
         kept = [k for k in risk.locks if k.name != name or symbol not in ("", ALL, k.symbol)]
         return replace(risk, locks=tuple(kept))
     return _shifted(risk, action) if what in AT_OPENINGS else risk

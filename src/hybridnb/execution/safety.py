@@ -73,7 +73,7 @@ class Standing:
     """The account and the control plane when orders are checked; money in 1/10,000.
 
     `exposure` is the gross of what is held, without orders; `available` the cash, or the margin,
-    that entries may use.
+    that entries may use; `disabled` the symbols that wait for a person.
     """
 
     equity: int
@@ -82,6 +82,7 @@ class Standing:
     state: TradingState = TradingState.ACTIVE
     killed: bool = False
     restricted: frozenset[str] = frozenset()
+    disabled: frozenset[str] = frozenset()
 
 
 def protective(leg: Leg) -> bool:
@@ -184,7 +185,7 @@ class _Gate:
         bits = int(Refusal.INVALID) if invalid else 0
         if protective(order.leg):
             return bits
-        if order.symbol in self._before.disabled:
+        if order.symbol in self._standing.disabled:
             bits |= Refusal.DISABLED
         if len(self._messages) >= self._limits.messages:
             bits |= Refusal.THROTTLED

@@ -82,8 +82,6 @@ class Sent:
         What they come to: value, exposure, margin.
     fills : mapping of str to mapping of str to float
         Recent fills by symbol: when, by fill id.
-    disabled : tuple of str
-        Symbols that wait for a person.
     """
 
     at: float = 0.0
@@ -93,7 +91,6 @@ class Sent:
     claims: Mapping[str, Claim] = field(default_factory=dict)
     work: tuple[int, int, int] = (0, 0, 0)
     fills: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    disabled: tuple[str, ...] = ()
 
 
 def moment(sent: Sent, at: float) -> float:
@@ -160,7 +157,7 @@ def observe(sent: Sent, orders: Iterable[Order]) -> Sent:
 
 
 def executed(sent: Sent, limits: SafetyLimits, fills: Iterable[Fill], *, at: float) -> Sent:
-    """Count executions; too many of one symbol in too short a time disable it.
+    """Count executions; those too long ago to count are forgotten.
 
     Raises
     ------
@@ -172,17 +169,19 @@ def executed(sent: Sent, limits: SafetyLimits, fills: Iterable[Fill], *, at: flo
         symbol: {k: t for k, t in times.items() if now - t < limits.repeat_seconds}
         for symbol, times in sent.fills.items()
     }
-    disabled = set(sent.disabled)
     for fill in fills:
-        times = recent.setdefault(fill.symbol, {})
-        times.setdefault(fill.fill_id, now)
-        if len(times) >= limits.repeat_fills:
-            disabled.add(fill.symbol)
+        recent.setdefault(fill.symbol, {}).setdefault(fill.fill_id, now)
     recent = {symbol: times for symbol, times in recent.items() if times}
-    return replace(sent, at=now, fills=recent, disabled=tuple(sorted(disabled)))
+    return replace(sent, at=now, fills=recent)
+
+
+def repeated(sent: Sent, limits: SafetyLimits) -> list[str]:
+    """Symbols with so many executions in so short a time that they are to be disabled."""
+    most = limits.repeat_fills
+    return sorted(symbol for symbol, times in sent.fills.items() if len(times) >= most)
 
 
 def enabled(sent: Sent, symbol: str) -> Sent:
-    """A person lets a disabled symbol trade again; what disabled it is forgotten."""
+    """What disabled a symbol is forgotten: a person lets it trade again."""
     fills = {name: times for name, times in sent.fills.items() if name != symbol}
-    return replace(sent, fills=fills, disabled=tuple(s for s in sent.disabled if s != symbol))
+    return replace(sent, fills=fills)
