@@ -1,7 +1,7 @@
 """What was sent and still counts: the state of the pre-trade controls between two orders.
 
-A `Sent` is a frozen value of plain parts, so that `canonical.plain` records it whole and a
-restart finds every limit as used as it was.
+A `Sent` is a frozen value of plain parts. It begins empty with each process, which then counts
+what works at the venue; what must outlast one, as a disabled symbol, is kept by the control plane.
 """
 
 from __future__ import annotations
