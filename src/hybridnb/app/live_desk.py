@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hybridnb.app.broker_desk import BrokerDesk, Floor
+from hybridnb.app.broker_desk import Floor
 from hybridnb.app.desk import Setup
+from hybridnb.app.guarding import GuardedDesk
 from hybridnb.app.live_prices import CLOCK, Vigil
 from hybridnb.app.panel import Day
 from hybridnb.app.records import Recorder
@@ -17,9 +18,8 @@ from hybridnb.app.session import withdraw
 from hybridnb.app.standing import stood, wanted
 from hybridnb.app.state import State
 from hybridnb.canonical import plain
-from hybridnb.domain import Leg, Order, OrderState, OrderType, TradingState
+from hybridnb.domain import Leg, Order, OrderState, TradingState
 from hybridnb.execution.paper import CLOSE, OPEN
-from hybridnb.execution.reconcile import uncovered
 from hybridnb.execution.safety import Standing
 from hybridnb.execution.sent import enabled
 from hybridnb.risk import disabled, marked
@@ -29,11 +29,10 @@ __all__ = ["Floor", "LiveDesk"]
 
 LIVE = "live"  # a mark between the open and the close
 MOVE = 0.001  # change of the day's P&L, share of equity, that is worth a row
-TRIES = 3  # times a stop is asked for before its position is given up
 SETTLES = 10  # comparisons at the close, until one brings no news
 
 
-class LiveDesk(BrokerDesk):
+class LiveDesk(GuardedDesk):
     """A desk whose venue is a broker, and what it does while the session lasts."""
 
     def __init__(
@@ -143,104 +142,6 @@ class LiveDesk(BrokerDesk):
         super().submit([o for o in orders if o not in late])
         if any(order.leg is Leg.EXIT for order in orders):
             self.mend()
-
-    def guard(self) -> None:
-        """What must hold after everything that is heard.
-
-        With the switch latched nothing is held, nor what an earlier one had to close; in any state
-        but ACTIVE, without the feed, or of a disabled symbol, no entry works; a target that can't
-        rest at the venue is closed at the market when it is touched; every position has its live
-        stop of full size.
-        """
-        barred = self.vigil.interrupted or self.state.risk.state is not TradingState.ACTIVE
-        self._withdraw_entries(None if barred else disabled(self.state.risk))
-        self.finish()
-        if not self.venue.both_legs:
-            self.submit(self._touched())
-        self.mend()
-
-    def _touched(self) -> list[Order]:
-        """Market orders for the positions whose target the price has reached."""
-        now, leaving = self.floor.prices(), self.leaving()
-        orders = []
-        for symbol, position in sorted(self.state.book.positions.items()):
-            side = 1 if position.quantity > 0 else -1
-            price = now.get(symbol)
-            if price is None or symbol in leaving or (price - position.target) * side < 0:
-                continue
-            for target in self._standing_legs(position)[1:]:
-                orders.append(replace(target, type=OrderType.MARKET, limit=None))
-        return orders
-
-    def leaving(self) -> set[str]:
-        mine = (o for o in self.venue.working if o.leg is Leg.TARGET)
-        return super().leaving() | {o.symbol for o in mine if o.type is OrderType.MARKET}
-
-    def mend(self) -> None:
-        """Give every position its live stop of full size; take away what goes beyond it.
-
-        What the venue is in doubt about is left alone until it is known. A position whose stop
-        the venue won't have is alerted, once, and flattened.
-        """
-        self.record_all(self.venue.cancel(self._stray()))
-        positions = self.state.book.positions
-        for _ in range(TRIES):
-            for symbol in sorted({*self._bare(), *(o.symbol for o in self._too_large())}):
-                self.record_all(self.venue.amend(self._standing_legs(positions[symbol])))
-        self.record_all(self.venue.cancel([o.client_id for o in self._too_large()]))
-        bare = sorted({*self._bare(), *self._gapped()})
-        for symbol in bare:
-            if symbol not in self._given_up:
-                self.record.alert(f"{symbol} without its stop—flattening")
-        self._given_up = {*bare, *(self._given_up & self.leaving())}
-        self.flatten(bare)
-        self._grow_exits(bare)
-
-    def _stray(self) -> list[str]:
-        """Ids of legs that no position wants; where the venue is in doubt about one, none yet."""
-        protective = [o for o in self.venue.working if o.leg in (Leg.STOP, Leg.TARGET)]
-        doubtful = {o.symbol for o in protective if o.state is OrderState.UNKNOWN}
-        sure = (o for o in protective if o.symbol not in doubtful)
-        return [o.client_id for o in sure if not self._is_wanted(o)]
-
-    def _grow_exits(self, symbols: Sequence[str]) -> None:
-        """A position may have grown while it was being flattened: its exit grows with it."""
-        held = {s: abs(self._held(s)) for s in symbols}
-        exits = (o for o in self.venue.working if o.leg is Leg.FLATTEN)
-        short = [o for o in exits if o.left < held.get(o.symbol, 0) - self.venue.unheard(o.symbol)]
-        terms = [replace(o, quantity=held[o.symbol], filled=0) for o in short]
-        self.record_all(self.venue.amend(terms))
-        # The new terms may have ended one that had filled meanwhile.
-        self.flatten(sorted({o.symbol for o in short}.intersection(self._bare())))
-
-    def _bare(self) -> list[str]:
-        """Symbols that lack their stop for sure."""
-        return sorted(uncovered(self.state.book.positions, self.venue.working) - self._unsure())
-
-    def _gapped(self) -> set[str]:
-        """Symbols whose trailed stop the venue refused, and whose price has gone through it.
-
-        Until then the stop it has, of full size at its old price, covers the position.
-        """
-        now, found = self.floor.prices(), set()
-        for symbol, position in self.state.book.positions.items():
-            price, (_, refused) = now.get(symbol), self.venue.refused.get(symbol, (0, None))
-            if price is not None and refused is not None and refused == position.stop:
-                side = 1 if position.quantity > 0 else -1
-                found |= {symbol} if (price - refused) * side <= 0 else set()
-        return found - self._unsure() - self.leaving()
-
-    def _too_large(self) -> list[Order]:
-        """Targets that would close more than is held."""
-        targets = (o for o in self.venue.working if o.leg is Leg.TARGET)
-        over = [o for o in targets if 0 < abs(self._held(o.symbol)) < o.left]
-        return [o for o in over if o.symbol not in self._unsure()]
-
-    def _unsure(self) -> set[str]:
-        """Symbols of which something is in doubt, or yet to be told."""
-        orders = self.venue.orders
-        doubtful = {o.symbol for o in self.venue.working if o.state is OrderState.UNKNOWN}
-        return doubtful | {orders[i].symbol for i in self.venue.behind()}
 
     def trail(self) -> None:
         """After the range, move the stops of what is still open, and see that they hold."""
