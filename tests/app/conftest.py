@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+from scenes import Scene
 
 from hybridnb.app.desk import Setup
 from hybridnb.app.panel import Panel
@@ -98,3 +99,8 @@ def setup_of() -> Callable[..., Setup]:
 @pytest.fixture(scope="session")
 def run() -> Callable[..., tuple[State, list[Rows]]]:
     return run_sessions
+
+
+@pytest.fixture
+def scene(panel_of: Callable[..., Panel], setup_of: Callable[..., Setup]) -> Scene:
+    return Scene(panel_of, setup_of)

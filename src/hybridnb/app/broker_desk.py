@@ -17,7 +17,7 @@ from hybridnb.execution.brackets import is_alone, legs
 from hybridnb.execution.oco import OcoRule
 from hybridnb.execution.reconcile import Difference, differences, money
 from hybridnb.execution.safety import Facts, Standing, check
-from hybridnb.execution.sent import Sent, executed, observe, repeated
+from hybridnb.execution.sent import Sent, claimed, executed, observe, repeated
 from hybridnb.execution.wire import Wire
 from hybridnb.ports import Broker, Statement
 from hybridnb.risk import disable, disabled
@@ -63,6 +63,7 @@ class BrokerDesk(Desk):
     ) -> None:
         self.floor, self.sent, self.accrued = floor, Sent(), False
         self._kept = 0  # rows that are durable
+        self.traded: dict[str, int] = {}  # last prices at which symbols traded this session
         wire = Wire(
             floor.broker,
             check=self.checked,
@@ -108,6 +109,10 @@ class BrokerDesk(Desk):
             amend=amend,
         )
         return out
+
+    def claim(self, orders: Sequence[Order]) -> None:
+        """What works at the venue already counts against the limits from the start."""
+        self.sent = claimed(self.sent, orders, self._facts(orders))
 
     def _facts(self, orders: Sequence[Order]) -> dict[str, Facts]:
         day, now = self.day, self.floor.prices()
@@ -210,6 +215,7 @@ class BrokerDesk(Desk):
         the position isn't ours to trade on with: it halts, and the next start refuses.
         """
         over = self._beyond(fill)
+        self.traded[fill.symbol] = fill.price
         if over:
             risk = replace(self.state.risk, state=TradingState.HALTED)
             self.state = replace(self.state, risk=risk)

@@ -19,21 +19,46 @@ class GuardedDesk(BrokerDesk):
 
     vigil: Vigil
     _given_up: set[str]  # positions whose stop couldn't be had
+    _disowned: set[str]  # ids of orders that an operator withdrew
 
     def guard(self) -> None:
         """What must hold after everything that is heard.
 
         With the switch latched nothing is held, nor what an earlier one had to close; in any state
-        but ACTIVE, without the feed, or of a disabled symbol, no entry works; a target that can't
-        rest at the venue is closed at the market when it is touched; every position has its live
-        stop of full size.
+        but ACTIVE, with the brake on, without the feed, or of a disabled symbol, no entry works; a
+        target that can't rest at the venue is closed at the market when it is touched; every
+        position has its live stop of full size.
         """
-        barred = self.vigil.interrupted or self.state.risk.state is not TradingState.ACTIVE
-        self._withdraw_entries(None if barred else disabled(self.state.risk))
+        risk = self.state.risk
+        barred = self.vigil.interrupted or risk.brake or risk.state is not TradingState.ACTIVE
+        self._withdraw_entries(None if barred else disabled(risk))
+        self.take_back()
         self.finish()
         if not self.venue.both_legs:
             self.submit(self._touched())
         self.mend()
+
+    def disown(self, symbol: str) -> None:
+        """An operator withdraws what is open, of a symbol or, empty, of all; legs stay."""
+        self.owing.excuse(symbol)
+        rest = (o for o in self.venue.working if o.leg not in (Leg.STOP, Leg.TARGET))
+        self._disowned |= {o.client_id for o in rest if symbol in ("", o.symbol)}
+
+    def take_back(self) -> None:
+        """Withdraw what an operator disowned, as often as it is heard of: also after a restart."""
+        mine = [o.client_id for o in self.venue.working if o.client_id in self._disowned]
+        self.record_all(self.venue.cancel(mine))
+
+    def put_back(self) -> None:
+        """Bring stops to their positions' levels, as a session starts: they rested elsewhere.
+
+        Somebody moved them at the venue, or it refused where they were trailed to.
+        """
+        for symbol, position in sorted(self.state.book.positions.items()):
+            stops = [o for o in self.venue.working_of(symbol) if o.leg is Leg.STOP]
+            if any(o.stop != position.stop for o in stops if o.state is not OrderState.UNKNOWN):
+                self.record.alert(f"{symbol}: its stop rested elsewhere than the book has it—moved")
+                self.record_all(self.venue.amend(self._standing_legs(position)))
 
     def _touched(self) -> list[Order]:
         """Market orders for the positions whose target the price has reached."""

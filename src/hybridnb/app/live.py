@@ -126,21 +126,36 @@ def _check_rule(setup: Setup, floor: Floor) -> None:
         )
 
 
+def _check_prices(desk: LiveDesk) -> None:
+    """Equity that can't be computed must not be guessed."""
+    lost = sorted(desk.state.book.positions.keys() - desk.day.last.keys())
+    if lost:
+        raise Refused(
+            f"held, and without a price in the feed: {', '.join(lost)}",
+            remedy="Bring them back into the feed; their stops go on at the broker.",
+        )
+
+
 def _traded(desk: LiveDesk, rows: Sequence[Mapping[str, Any]]) -> State:
     kinds = {row["kind"] for row in rows}
     if "session_opened" in kinds:
         resume(desk, rows)
     else:
+        _check_prices(desk)
         open_desk(desk)
     reconcile(desk, desk.floor.broker.statement())
+    # What operators asked for meanwhile comes before anything is sent.
+    desk.take_back()
+    for action in desk.floor.actions():
+        desk.obey(action)
     orders, never = _unsent(desk, begun=bool(kinds & {"decision", "universe"}))
     desk.record_all(never)
-    # What works there counts against the limits from the start.
-    desk.checked([o for o in desk.venue.working if not o.leg.reduces], True)
+    desk.claim([o for o in desk.venue.working if not o.leg.reduces])
     if not kinds & {"decision", "universe"} and desk.setup.entries:
         orders = decided(desk)
         desk.record_all(orders)  # what is meant, before anything is sent
     desk.record.commit()
+    desk.put_back()
     desk.guard()
     return traded(desk, orders)
 

@@ -14,12 +14,11 @@ from hybridnb.app.live_prices import CLOCK, Vigil
 from hybridnb.app.panel import Day
 from hybridnb.app.records import Recorder
 from hybridnb.app.replying import kept_in_demo
-from hybridnb.app.session import withdraw
 from hybridnb.app.standing import stood, wanted
 from hybridnb.app.state import State
 from hybridnb.canonical import plain
 from hybridnb.domain import Leg, Order, OrderState, TradingState
-from hybridnb.execution.paper import CLOSE, OPEN
+from hybridnb.execution.paper import CLOSE
 from hybridnb.execution.safety import Standing
 from hybridnb.execution.sent import enabled
 from hybridnb.risk import disabled, marked
@@ -38,9 +37,10 @@ class LiveDesk(GuardedDesk):
     def __init__(
         self, state: State, day: Day, setup: Setup, record: Recorder, *, floor: Floor
     ) -> None:
-        self._prices: Mapping[str, int] = {}
+        self._marked: tuple[Mapping[str, int], int] = ({}, 0)  # prices and fills that were marked
         self._pnl = 0.0  # of the last mark that was recorded
         self._given_up: set[str] = set()  # positions whose stop couldn't be had
+        self._disowned: set[str] = set()
         self._strangers: set[str] = set()  # orders and fills that aren't ours, once alerted
         hours = setup.watching.hours(day.session) if setup.watching else None
         self.vigil = Vigil(floor.prices, hours, floor.clock())
@@ -58,8 +58,9 @@ class LiveDesk(GuardedDesk):
         self.recosted()
         prices = self.floor.prices()
         self.relied(prices)
-        if prices and prices != self._prices:
-            self._prices = dict(prices)
+        facts = (dict(prices), len(self.venue.booked))
+        if facts != self._marked and not (self.day.bars and not prices):
+            self._marked = facts
             self.mark(LIVE)
         self.estranged()
         for action in self.floor.actions():
@@ -78,7 +79,8 @@ class LiveDesk(GuardedDesk):
 
     def _standing(self) -> Standing:
         found = super()._standing()
-        holds = self.vigil.interrupted and found.state is TradingState.ACTIVE
+        barred = self.vigil.interrupted or self.state.risk.brake
+        holds = barred and found.state is TradingState.ACTIVE
         return replace(found, state=TradingState.REDUCING) if holds else found
 
     def estranged(self) -> None:
@@ -121,7 +123,8 @@ class LiveDesk(GuardedDesk):
         self.stand(action)
         self.commit()
         if action["action"] == "cancel-all":
-            withdraw(self, wanted(action))
+            self.disown(wanted(action))
+            self.take_back()
 
     def stand(self, action: Mapping[str, Any]) -> None:
         """What an operator's action makes of the control plane and of disabled symbols."""
@@ -163,9 +166,8 @@ class LiveDesk(GuardedDesk):
             super().accrue()
 
     def day_pnl(self, at: str) -> tuple[int, float | None]:
-        now = self.floor.prices()
-        if at == OPEN or not now:
-            return super().day_pnl(at)
+        # What isn't quoted is worth what it last traded at here; else its last close.
+        now = {**self.traded, **self.floor.prices()}
         here = {s: p for s, p in now.items() if s not in self.day.bars}
         day = self.day
         try:
@@ -184,6 +186,7 @@ class LiveDesk(GuardedDesk):
 
     def _settle(self) -> None:
         for _ in range(SETTLES):
+            self._withdraw_entries()
             before = len(self.record.rows)
             wrong = self.compare(self.floor.broker.statement())
             if len(self.record.rows) > before + 1:  # one row is the comparison's own

@@ -16,6 +16,7 @@ from hybridnb.app.state import Origin
 from hybridnb.domain import Fill, Leg, Order, OrderState, TradingState
 from hybridnb.escalation.triggers import read_state
 from hybridnb.risk import Closed, marked, opened
+from hybridnb.stops import tighter
 
 Rows = Sequence[Mapping[str, Any]]
 _ORDER, _FILL = TypeAdapter(Order), TypeAdapter(Fill)
@@ -76,8 +77,8 @@ def _steered(desk: LiveDesk, row: Mapping[str, Any]) -> None:
     """What an operator, strangers, a clock that went back or repeated fills made of trading."""
     if row["kind"] == "operator":
         desk.stand(row)
-        if row["action"] == "cancel-all":
-            desk.owing.excuse(wanted(row))
+        if row["action"] == "cancel-all" and not row.get("standing"):
+            desk.disown(wanted(row))
     elif row["kind"] == "disabled":
         desk.disable(row["symbol"], row["reason"])
     else:
@@ -120,7 +121,8 @@ def _known(desk: LiveDesk, order: Order, decisions: Mapping[str, Mapping[str, An
     held = positions.get(order.symbol)
     moves = order.leg is Leg.STOP and order.state.open
     if moves and order.stop and held and held.decision_id == order.decision_id:
-        # A stop that had moved: the level of the position is the one that was recorded last.
-        moved = replace(held, stop=order.stop)
+        # A stop that had moved; one that somebody loosened at the venue isn't the position's.
+        sign = 1 if held.quantity > 0 else -1
+        moved = replace(held, stop=tighter(order.stop, held.stop, sign))
         book = replace(desk.state.book, positions={**positions, order.symbol: moved})
         desk.state = replace(desk.state, book=book)

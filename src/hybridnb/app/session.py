@@ -86,7 +86,8 @@ def _obey(desk: Desk, action: Mapping[str, Any]) -> None:
     desk.record.add("operator", **action)
     risk = kept_in_demo(stood(desk.state.risk, action), desk.setup)
     desk.state = replace(desk.state, risk=risk)
-    if action["action"] == "cancel-all":
+    # One that stands since an earlier session withdrew there what it was about.
+    if action["action"] == "cancel-all" and not action.get("standing"):
         withdraw(desk, wanted(action))
 
 

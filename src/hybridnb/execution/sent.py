@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from hybridnb.domain import Fill, Instrument, Order, OrderState
 from hybridnb.errors import UsageError
@@ -49,6 +49,15 @@ def exchanged(
             exposure += sign * claim.left * claim.exposure
             margin += sign * claim.left * claim.margin
     return value, exposure, margin
+
+
+class Fact(Protocol):
+    """What a claim is computed from."""
+
+    @property
+    def instrument(self) -> Instrument: ...
+    @property
+    def last(self) -> int | None: ...
 
 
 class Twin(NamedTuple):
@@ -154,6 +163,24 @@ def observe(sent: Sent, orders: Iterable[Order]) -> Sent:
             claims[order.client_id] = new
     twins = twins_where(sent.twins, lambda twin: twin.client_id not in rejected)
     return replace(sent, claims=claims, work=work, twins=twins)
+
+
+def claimed(sent: Sent, orders: Iterable[Order], facts: Mapping[str, Fact]) -> Sent:
+    """Count entries that work already, whatever the limits are: a process begins with them.
+
+    Parameters
+    ----------
+    facts : mapping of str to Fact
+        By symbol: instrument and last price. An order without them has no claim.
+    """
+    claims, work = dict(sent.claims), sent.work
+    for order in orders:
+        fact = facts.get(order.symbol)
+        claim = claim_of(order, fact.instrument, fact.last) if fact is not None else None
+        if claim is not None:
+            work = exchanged(work, claims.get(order.client_id), claim)
+            claims[order.client_id] = claim
+    return replace(sent, claims=claims, work=work)
 
 
 def executed(sent: Sent, limits: SafetyLimits, fills: Iterable[Fill], *, at: float) -> Sent:
