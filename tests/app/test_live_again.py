@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from scenes import PRICE, SIZING, Act, Died, Gapped, Make, Scene, bought, die, quiet
 
+from hybridnb.app.live_prices import BACK, STALLED
+from hybridnb.app.resuming import unfinished
 from hybridnb.domain import (
     Bucket,
     Instrument,
+    Mode,
     Order,
     OrderState,
     Refusal,
@@ -21,6 +24,7 @@ from hybridnb.domain import (
 )
 from hybridnb.errors import Refused
 from hybridnb.policy import Policy, validated
+from hybridnb.risk import RiskState, disabled, opened
 from hybridnb.testing.exchange import Resting
 from hybridnb.testing.wild_broker import WildBroker
 
@@ -131,12 +135,7 @@ class TestAnOperatorsWord:
     def test_of_an_earlier_session_doesnt_excuse_a_later_kill(
         self, panel_of: Make, setup_of: Make
     ) -> None:
-        scene = Scene(panel_of, setup_of, risk=TINY)
-        scene.make = lambda: Gapped(scene.world, [], {"flatten"})
-        bar = scene.panel.day(281).bars["A"]
-        fallen = replace(bar, high=bar.open, low=980_000, close=980_000)
-        scene.session(open=[scene.trade(10_000)], bars={"A": fallen})
-        assert scene.state.risk.killed and scene.held() > 0
+        scene = left_by_a_kill(panel_of, setup_of)
         scene.make = lambda: WildBroker(scene.world)
         asks(scene, "cancel-all")()
         standing, scene.actions = {**scene.actions[0], "standing": True}, []
@@ -145,7 +144,84 @@ class TestAnOperatorsWord:
         assert scene.held() == 0 and after.risk.state is TradingState.HALTED
 
 
+def left_by_a_kill(panel_of: Make, setup_of: Make) -> Scene:
+    """The switch latched at the close, and the venue wouldn't let the position go."""
+    scene = Scene(panel_of, setup_of, risk=TINY)
+    scene.make = lambda: Gapped(scene.world, [], {"flatten"})
+    bar = scene.panel.day(281).bars["A"]
+    fallen = replace(bar, high=bar.open, low=980_000, close=980_000)
+    scene.session(open=[scene.trade(10_000)], bars={"A": fallen})
+    assert scene.state.risk.killed and scene.held() > 0
+    return scene
+
+
+def test_what_a_kill_must_close_is_owed_until_the_venue_lets_it_go(
+    panel_of: Make, setup_of: Make
+) -> None:
+    scene = left_by_a_kill(panel_of, setup_of)
+    for row in (282, 283):
+        assert scene.session(row, entries=False).owed == ("A",) and scene.held() > 0
+    scene.make = lambda: WildBroker(scene.world)
+    after = scene.session(284, entries=False, open=[quiet, scene.trade(10_000)])
+    assert scene.held() == 0 and after.owed == ()
+
+
+class TestASessionThatNobodyClosed:
+    def unfinished(self, scene: Scene) -> RiskState:
+        """The control plane that the next session opens with."""
+        names = {row["session"] for row in scene.rows}
+        ordinals = dict.fromkeys(names, scene.panel.day(281).ordinal)
+        policy = scene.setup.policy.risk
+        return unfinished(scene.state.risk, scene.rows, policy, ordinals=ordinals)
+
+    def test_leaves_its_kill_its_brake_and_its_disabled_symbols(
+        self, panel_of: Make, setup_of: Make
+    ) -> None:
+        often = {"order_value": 1e6, "repeat_fills": 2, "repeat_seconds": 600.0}
+        scene = Scene(panel_of, setup_of, risk=TINY, safety=often)
+        parts = [lambda: bought(scene, 10), quiet, lambda: bought(scene, 10), quiet]
+        fall = lambda: scene.prices.update(A=900_000)  # noqa: E731
+        with pytest.raises(Died):
+            scene.session(open=[*parts, asks(scene, "brake-on"), quiet, fall, quiet, die])
+        risk = self.unfinished(scene)
+        assert risk.killed and risk.kills == (scene.panel.day(281).ordinal,)
+        assert risk.brake and disabled(risk) == {"A"}
+        assert opened(risk, risk.ordinal + 1)[0].mode is Mode.DEMO
+
+    def test_leaves_no_leg_that_only_the_venue_knows(self, scene: Scene) -> None:
+        with pytest.raises(Died):
+            scene.session(open=[scene.trade(10_000), quiet, quiet, die])
+        assert scene.resting() == {"stop": scene.held(), "target": scene.held()}
+        scene.past += scene.rows
+        scene.exchange.holdings.clear()  # closed by hand; cash with it
+        scene.exchange.cash = 10**10
+        scene.exchange.realised = 0
+        scene.session(282, entries=False)
+        assert scene.resting() == {}, "withdrawn"
+
+
+def test_an_interrupted_feed_is_interrupted_after_a_restart(scene: Scene) -> None:
+    scene.prices = {"A": PRICE}
+    with pytest.raises(Died):
+        scene.session(open=[*[quiet] * 500, die])
+    assert scene.alerts(STALLED) == 1 and "entry" not in scene.resting()
+    scene.prices, seen = {}, []
+    scene.show = lambda desk: seen.append(desk.vigil.interrupted)
+    scene.session(open=[quiet])
+    assert all(seen) and scene.alerts(BACK) == 0 and scene.alerts(STALLED) == 1
+
+
 class TestEntries:
+    def test_of_an_earlier_session_are_withdrawn_at_the_opening(self, scene: Scene) -> None:
+        scene.make = lambda: DiesCancelling(scene.world)
+        with pytest.raises(Died):
+            scene.session(open=[quiet])
+        assert "entry" in scene.resting()
+        scene.past += scene.rows
+        scene.make = lambda: WildBroker(scene.world)
+        scene.session(282, entries=False, open=[scene.trade(10_000)])
+        assert scene.held() == 0
+
     def test_end_with_their_session_though_the_venue_was_in_doubt(self, scene: Scene) -> None:
         doubted: list[str] = []
 

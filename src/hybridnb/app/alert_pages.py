@@ -87,7 +87,7 @@ PAGES = (
     ),
     AlertPage(
         CLOCK,
-        "times can't be trusted, so nothing new is sent",
+        "times can't be trusted, so nothing new is sent in this session",
         "set the clock by a time server, then `hybridnb resume`",
     ),
     AlertPage(
@@ -122,6 +122,16 @@ PAGES = (
         "look at the broker's own program; `hybridnb reconcile`",
     ),
     AlertPage(
+        "{symbol}: its stop rested elsewhere than the book has it—moved",
+        "somebody moved the stop at the broker, or it was refused where it was trailed to",
+        "nothing, if it was you; else see who trades on the account",
+    ),
+    AlertPage(
+        "{symbol} disabled after {reason}—see `hybridnb enable {symbol}`",
+        "too many fills in too short a time: its entries were withdrawn, its stop goes on",
+        "find out why; then `hybridnb enable`",
+    ),
+    AlertPage(
         "{units} units of {symbol} were closed beyond the position—halted",
         "the venue filled more than was held",
         "close the excess by hand, `hybridnb adopt`, then `hybridnb resume`",
@@ -129,7 +139,7 @@ PAGES = (
     ),
     AlertPage(
         "not of this book, no entries until an operator resumes: {what}",
-        "somebody else trades on the account",
+        "somebody else trades on the account; it holds for this session, and the next compares",
         "see `hybridnb reconcile`; then `hybridnb adopt` or undo it, and `hybridnb resume`",
         "risk_management",
     ),

@@ -158,11 +158,12 @@ class BrokerDesk(Desk):
         self.sent = executed(self.sent, safety, fills, at=self.floor.clock())
         for symbol in repeated(self.sent, safety):
             if symbol not in disabled(self.state.risk):
-                told = f"{len(self.sent.fills[symbol])} fills in {safety.repeat_seconds:g} s"
-                self.record.add("disabled", symbol=symbol, reason=told)
-                remedy = f"to let it trade again: hybridnb enable {symbol} --reason WHY"
-                self.record.alert(f"{symbol} disabled after {told}; {remedy}")
-                self.disable(symbol, told)
+                reason = f"{len(self.sent.fills[symbol])} fills in {safety.repeat_seconds:g} s"
+                self.record.add("disabled", symbol=symbol, reason=reason)
+                self.record.alert(
+                    f"{symbol} disabled after {reason}—see `hybridnb enable {symbol}`"
+                )
+                self.disable(symbol, reason)
 
     def disable(self, symbol: str, reason: str) -> None:
         """No entry and no decided exit of a symbol from now on, until a person enables it."""

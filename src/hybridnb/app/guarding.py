@@ -44,6 +44,10 @@ class GuardedDesk(BrokerDesk):
         rest = (o for o in self.venue.working if o.leg not in (Leg.STOP, Leg.TARGET))
         self._disowned |= {o.client_id for o in rest if symbol in ("", o.symbol)}
 
+    def disown_entries(self) -> None:
+        """Entries that an earlier session left at work are nobody's decision any more."""
+        self._disowned |= {o.client_id for o in self.venue.working if not o.leg.reduces}
+
     def take_back(self) -> None:
         """Withdraw what an operator disowned, as often as it is heard of: also after a restart."""
         mine = [o.client_id for o in self.venue.working if o.client_id in self._disowned]

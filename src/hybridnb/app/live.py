@@ -144,6 +144,8 @@ def _traded(desk: LiveDesk, rows: Sequence[Mapping[str, Any]]) -> State:
         _check_prices(desk)
         open_desk(desk)
     reconcile(desk, desk.floor.broker.statement())
+    if "session_opened" not in kinds:
+        desk.disown_entries()
     # What operators asked for meanwhile comes before anything is sent.
     desk.take_back()
     for action in desk.floor.actions():

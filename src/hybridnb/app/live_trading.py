@@ -33,6 +33,7 @@ from hybridnb.app.paper_broker import PaperBroker, account_of
 from hybridnb.app.progress import Say, to_people
 from hybridnb.app.records import Recorder
 from hybridnb.app.replying import kept_in_demo
+from hybridnb.app.resuming import unfinished
 from hybridnb.app.setting_up import Prepared, setup_of
 from hybridnb.app.standing import opened_by
 from hybridnb.app.state import State
@@ -49,6 +50,7 @@ from hybridnb.ledger.store import Ledger
 from hybridnb.market import calendar
 from hybridnb.policy import policy_values
 from hybridnb.ports import Broker
+from hybridnb.risk import RiskState
 
 PAPER = "paper"
 LISTEN = 1.0  # seconds between two times of listening
@@ -194,6 +196,7 @@ def take_seat(
     """Everything of a session before its first order; connects to the broker."""
     book = check_book(ledger, context, broker)
     state = state_before(ledger, context, book)
+    state = replace(state, risk=_risk_before(state.risk, context, ready, ledger=ledger, book=book))
     day = ready.panel.day(ready.panel.position(context.session))
     policy = context.settings.policy
     rows = ledger.rows("session", book=book, session=context.session)
@@ -219,6 +222,22 @@ def take_seat(
     )
     record = _recorder(context, ledger, setup, day, rows=rows, broker=broker)
     return Seat(context, ledger, book, day, state, setup, record, there, ready, past)
+
+
+def _risk_before(
+    risk: RiskState, context: Context, ready: Prepared, *, ledger: Ledger, book: str
+) -> RiskState:
+    """The control plane after sessions, too, that were begun and that nobody closed."""
+    begun, over = (
+        [row["session"] for row in ledger.rows("session", kind=kind, book=book)]
+        for kind in ("session_opened", "session_closed")
+    )
+    last = max((name for name in over if name < context.session), default="")
+    left = sorted({name for name in begun if last < name < context.session})
+    rows = [row for name in left for row in ledger.rows("session", book=book, session=name)]
+    panel = ready.panel
+    ordinals = {name: int(panel.ordinals[panel.position(name)]) for name in left}
+    return unfinished(risk, rows, context.settings.policy.risk, ordinals=ordinals)
 
 
 def _recorder(

@@ -12,7 +12,8 @@ class Owing:
 
     A venue may fill an order in part and cancel the rest: what was asked for is asked for again.
     A switch that was latched wanted all that is held flat, and the opening that clears the latch
-    doesn't change that. An order to flatten that is still at work tells the same of its symbol.
+    doesn't change that, nor does a session in which the venue let nothing go. An order to flatten
+    that is still at work tells the same of its symbol.
 
     Parameters
     ----------
@@ -22,7 +23,7 @@ class Owing:
 
     def __init__(self, state: State) -> None:
         left = {order.symbol for order in state.working if order.leg is Leg.FLATTEN}
-        self._symbols = set(state.book.positions) if state.risk.killed else left
+        self._symbols = set(state.book.positions) if state.risk.killed else left | {*state.owed}
         self._tries: dict[str, int] = {}  # by decision
 
     def of(self, state: State) -> set[str]:

@@ -9,13 +9,15 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from hybridnb.app.live_desk import LiveDesk
+from hybridnb.app.live_prices import BACK, STALLED
 from hybridnb.app.records import decision_rows
 from hybridnb.app.replying import kept_in_demo
-from hybridnb.app.standing import wanted
+from hybridnb.app.standing import stood, wanted
 from hybridnb.app.state import Origin
 from hybridnb.domain import Fill, Leg, Order, OrderState, TradingState
 from hybridnb.escalation.triggers import read_state
-from hybridnb.risk import Closed, marked, opened
+from hybridnb.policy import Risk
+from hybridnb.risk import Closed, RiskState, disable, marked, opened
 from hybridnb.stops import tighter
 
 Rows = Sequence[Mapping[str, Any]]
@@ -63,26 +65,64 @@ def resume(desk: LiveDesk, rows: Rows) -> None:
                 book = replace(desk.state.book, sip_carry=row["carry"])
                 desk.state, desk.accrued = replace(desk.state, book=book), True
             case "mark":
-                policy = desk.setup.policy.risk
-                risk, _ = marked(desk.state.risk, policy, row["day_pnl"], at=desk.day.session)
+                risk = steered(desk.state.risk, row, desk.setup.policy.risk)
                 desk.state = replace(desk.state, risk=risk)
             case "triggers":
                 watch = replace(desk.state.watch, triggers=read_state(row["state"]))
                 desk.state = replace(desk.state, watch=watch)
-            case "operator" | "foreign" | "halted" | "disabled":
+            case "operator" | "foreign" | "halted" | "disabled" | "alert":
                 _steered(desk, row)
 
 
 def _steered(desk: LiveDesk, row: Mapping[str, Any]) -> None:
-    """What an operator, strangers, a clock that went back or repeated fills made of trading."""
-    if row["kind"] == "operator":
-        desk.stand(row)
-        if row["action"] == "cancel-all" and not row.get("standing"):
-            desk.disown(wanted(row))
-    elif row["kind"] == "disabled":
-        desk.disable(row["symbol"], row["reason"])
-    else:
-        desk.reduce(TradingState.HALTED if row["kind"] == "halted" else TradingState.REDUCING)
+    """What an operator, strangers, clock and feed, or repeated fills made of trading."""
+    match row["kind"]:
+        case "operator":
+            desk.stand(row)
+            if row["action"] == "cancel-all" and not row.get("standing"):
+                desk.disown(wanted(row))
+        case "disabled":
+            desk.disable(row["symbol"], row["reason"])
+        case "alert" if row["text"] in (STALLED, BACK):
+            desk.vigil.interrupted = row["text"] == STALLED
+        case "halted":
+            desk.reduce(TradingState.HALTED)
+        case "foreign":
+            desk.reduce()
+
+
+def steered(risk: RiskState, row: Mapping[str, Any], policy: Risk) -> RiskState:
+    """The control plane after a recorded mark, action, or symbol that was disabled."""
+    match row["kind"]:
+        case "mark":
+            return marked(risk, policy, row["day_pnl"], at=row["session"])[0]
+        case "operator":
+            return stood(risk, row)
+        case "disabled":
+            return disable(risk, row["symbol"], row["reason"])
+    return risk
+
+
+def unfinished(
+    risk: RiskState, rows: Rows, policy: Risk, *, ordinals: Mapping[str, int]
+) -> RiskState:
+    """The control plane as sessions left it that were begun and never closed.
+
+    What they traded the broker's statement has to tell; a kill, a brake or a disabled symbol
+    stands in these rows alone.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Of those sessions, in order.
+    ordinals : mapping of str to int
+        By session.
+    """
+    for row in rows:
+        if row["kind"] == "session_opened":
+            risk, _ = opened(risk, ordinals[row["session"]])
+        risk = steered(risk, row, policy)
+    return risk
 
 
 def _body(row: Mapping[str, Any]) -> dict[str, Any]:

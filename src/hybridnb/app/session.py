@@ -226,6 +226,7 @@ def close_book(desk: Desk, value: int) -> State:
         origins={s: o for s, o in desk.state.origins.items() if s in held},
         peak=max(desk.state.peak, value),
         watch=desk.state.watch,
+        owed=tuple(sorted(desk.owing.of(desk.state))),
     )
     desk.record.closing(
         equity=value,

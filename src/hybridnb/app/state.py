@@ -37,7 +37,10 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Book, control plane, orders still working, and the origin of each open position."""
+    """Book, control plane, orders still working, and the origin of each open position.
+
+    `owed` are positions that a kill wanted flat, and that the venue hasn't let go yet.
+    """
 
     book: Book
     risk: RiskState = field(default_factory=RiskState)
@@ -45,6 +48,7 @@ class State:
     origins: Mapping[str, Origin] = field(default_factory=dict)
     peak: int = 0
     watch: Watch = field(default_factory=Watch)
+    owed: tuple[str, ...] = ()
 
 
 def first_state(policy: Policy) -> State:

@@ -83,9 +83,12 @@ def arrears(
     theirs = {order.client_id: order for order in statement.orders}
     changed, lost = [], []
     for order in known.values():
-        if order.state is OrderState.CREATED or not order.state.open:
+        there = theirs.get(order.client_id)
+        # One that an unfinished session left is taken to be over, until it is seen to work.
+        left = order.state is OrderState.EXPIRED and there is not None
+        if order.state is OrderState.CREATED or not (order.state.open or left):
             continue
-        now = _now(order, theirs.get(order.client_id), filled[order.client_id])
+        now = _now(order, there, filled[order.client_id])
         if now is None:
             lost.append(order)
         elif now != order:
