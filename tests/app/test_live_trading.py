@@ -121,6 +121,24 @@ def test_a_session_that_dies_anywhere_goes_on_to_the_same_end(
         assert all(found["differences"] == [] for found in rows("reconciled"))
 
 
+def test_a_session_that_nobody_finished_leaves_its_brake_to_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def dying(self: PaperBroker) -> None:
+        raise Died
+
+    act("brake-on", reason="told to")
+    with monkeypatch.context() as patched:
+        patched.setattr(PaperBroker, "_keep", dying)
+        with pytest.raises(Died):
+            run(DAY)
+    assert rows("operator", session=DAY.session) and not rows("session_closed")
+    run(NEXT)
+    (closed,) = rows("session_closed")
+    assert closed["session"] == NEXT.session and closed["snapshot"]["risk"]["brake"]
+    assert not rows("fill") and not [r for r in rows("order") if r["leg"] == Leg.ENTRY]
+
+
 def touched(change: Callable[[dict[str, Any]], None], home: Path) -> None:
     """What nobody here decided happens to the paper account."""
     (path,) = (home / "paper").glob("*.json")

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hybridnb.app.broker_desk import BrokerDesk
+from hybridnb.app.broker_desk import BrokerDesk, Floor
+from hybridnb.app.desk import Setup
 from hybridnb.app.live_prices import Vigil
+from hybridnb.app.panel import Day
+from hybridnb.app.records import Recorder
+from hybridnb.app.state import State
 from hybridnb.domain import Leg, Order, OrderState, OrderType, TradingState
 from hybridnb.execution.reconcile import uncovered
 from hybridnb.risk import disabled
@@ -17,9 +21,14 @@ TRIES = 3  # times a stop is asked for before its position is given up
 class GuardedDesk(BrokerDesk):
     """A desk that gives every position its live stop, and takes away what may not work."""
 
-    vigil: Vigil
-    _given_up: set[str]  # positions whose stop couldn't be had
-    _disowned: set[str]  # ids of orders that an operator withdrew
+    def __init__(
+        self, state: State, day: Day, setup: Setup, record: Recorder, *, floor: Floor
+    ) -> None:
+        self._given_up: set[str] = set()  # positions whose stop couldn't be had
+        self._disowned: set[str] = set()  # ids of what an operator or an opening withdrew
+        hours = setup.watching.hours(day.session) if setup.watching else None
+        self.vigil = Vigil(floor.prices, hours, floor.clock())
+        super().__init__(state, day, setup, record, floor=floor)
 
     def guard(self) -> None:
         """What must hold after everything that is heard.
@@ -49,7 +58,7 @@ class GuardedDesk(BrokerDesk):
         self._disowned |= {o.client_id for o in self.venue.working if not o.leg.reduces}
 
     def take_back(self) -> None:
-        """Withdraw what an operator disowned, as often as it is heard of: also after a restart."""
+        """Withdraw what is disowned, as often as it is heard of: also after a restart."""
         mine = [o.client_id for o in self.venue.working if o.client_id in self._disowned]
         self.record_all(self.venue.cancel(mine))
 

@@ -10,7 +10,7 @@ from typing import Any
 from hybridnb.app.broker_desk import Floor
 from hybridnb.app.desk import Setup
 from hybridnb.app.guarding import GuardedDesk
-from hybridnb.app.live_prices import CLOCK, Vigil
+from hybridnb.app.live_prices import CLOCK
 from hybridnb.app.panel import Day
 from hybridnb.app.records import Recorder
 from hybridnb.app.replying import kept_in_demo
@@ -39,11 +39,7 @@ class LiveDesk(GuardedDesk):
     ) -> None:
         self._marked: tuple[Mapping[str, int], int] = ({}, 0)  # prices and fills that were marked
         self._pnl = 0.0  # of the last mark that was recorded
-        self._given_up: set[str] = set()  # positions whose stop couldn't be had
-        self._disowned: set[str] = set()
         self._strangers: set[str] = set()  # orders and fills that aren't ours, once alerted
-        hours = setup.watching.hours(day.session) if setup.watching else None
-        self.vigil = Vigil(floor.prices, hours, floor.clock())
         super().__init__(state, day, setup, record, floor=floor)
 
     def fills(self, phase: str) -> None:

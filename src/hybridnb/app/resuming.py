@@ -65,7 +65,7 @@ def resume(desk: LiveDesk, rows: Rows) -> None:
                 book = replace(desk.state.book, sip_carry=row["carry"])
                 desk.state, desk.accrued = replace(desk.state, book=book), True
             case "mark":
-                risk = steered(desk.state.risk, row, desk.setup.policy.risk)
+                risk = risk_after(desk.state.risk, row, desk.setup.policy.risk)
                 desk.state = replace(desk.state, risk=risk)
             case "triggers":
                 watch = replace(desk.state.watch, triggers=read_state(row["state"]))
@@ -91,7 +91,7 @@ def _steered(desk: LiveDesk, row: Mapping[str, Any]) -> None:
             desk.reduce()
 
 
-def steered(risk: RiskState, row: Mapping[str, Any], policy: Risk) -> RiskState:
+def risk_after(risk: RiskState, row: Mapping[str, Any], policy: Risk) -> RiskState:
     """The control plane after a recorded mark, action, or symbol that was disabled."""
     match row["kind"]:
         case "mark":
@@ -121,7 +121,7 @@ def unfinished(
     for row in rows:
         if row["kind"] == "session_opened":
             risk, _ = opened(risk, ordinals[row["session"]])
-        risk = steered(risk, row, policy)
+        risk = risk_after(risk, row, policy)
     return risk
 
 
