@@ -13,6 +13,7 @@ import numpy as np
 from hybridnb.app.live import trade_live
 from hybridnb.app.live_desk import Floor
 from hybridnb.app.records import Recorder
+from hybridnb.app.resuming import unfinished
 from hybridnb.app.state import State, first_state, restored
 from hybridnb.canonical import plain
 from hybridnb.domain import Order, OrderState, refusal_names
@@ -170,3 +171,10 @@ class Gapped(WildBroker):
             note = "would trigger immediately"
             return replace(order, state=OrderState.REJECTED, refusals=codes, note=note)
         return super()._submit(order)
+
+
+def left_unfinished(scene: Scene) -> State:
+    """The state that the next session opens with."""
+    names = {row["session"] for row in scene.rows}
+    ordinals = dict.fromkeys(names, scene.panel.day(281).ordinal)
+    return unfinished(scene.state, scene.rows, scene.setup.policy.risk, ordinals=ordinals)

@@ -347,11 +347,12 @@ def test_the_switch_trips_on_the_venues_prices_and_closes_at_the_venue(desk: Des
 
 
 @pytest.mark.parametrize("desk", [AtIbkr], ids=["ibkr"], indirect=True)
-def test_without_market_data_it_trades_and_the_ledger_says_so_once(desk: Desk) -> None:
+def test_without_market_data_it_enters_nothing_and_the_ledger_says_so_once(desk: Desk) -> None:
     desk.hand.gateway.permit("none")
     code, _, text = desk.trade(0, seconds=2)
     assert code == 0, text
-    assert desk.stops() == desk.hand.held() != {}
+    assert desk.hand.held() == {} and desk.hand.sent() == 0
+    assert {tuple(row["refusals"]) for row in rows("order", state="rejected")} == {("STALE_DATA",)}
     (alert,) = rows("alert")
     assert "no market data" in alert["text"] and "354" in alert["text"]
     assert all(symbol in alert["text"] for symbol in desk.prices)

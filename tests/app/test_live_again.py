@@ -8,10 +8,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scenes import PRICE, SIZING, Act, Died, Gapped, Make, Scene, bought, die, quiet
+from scenes import (
+    PRICE,
+    SIZING,
+    Act,
+    Died,
+    Gapped,
+    Make,
+    Scene,
+    bought,
+    die,
+    left_unfinished,
+    quiet,
+)
 
 from hybridnb.app.live_prices import BACK, STALLED
-from hybridnb.app.resuming import unfinished
 from hybridnb.domain import (
     Bucket,
     Instrument,
@@ -24,7 +35,7 @@ from hybridnb.domain import (
 )
 from hybridnb.errors import Refused
 from hybridnb.policy import Policy, validated
-from hybridnb.risk import RiskState, disabled, opened
+from hybridnb.risk import disabled, opened
 from hybridnb.testing.exchange import Resting
 from hybridnb.testing.wild_broker import WildBroker
 
@@ -166,14 +177,27 @@ def test_what_a_kill_must_close_is_owed_until_the_venue_lets_it_go(
     assert scene.held() == 0 and after.owed == ()
 
 
-class TestASessionThatNobodyClosed:
-    def unfinished(self, scene: Scene) -> RiskState:
-        """The control plane that the next session opens with."""
-        names = {row["session"] for row in scene.rows}
-        ordinals = dict.fromkeys(names, scene.panel.day(281).ordinal)
-        policy = scene.setup.policy.risk
-        return unfinished(scene.state.risk, scene.rows, policy, ordinals=ordinals)
+def test_executions_before_a_restart_count_with_those_after_it(
+    panel_of: Make, setup_of: Make
+) -> None:
+    often = {"order_value": 1e6, "repeat_fills": 3, "repeat_seconds": 600.0}
+    scene = Scene(panel_of, setup_of, safety=often)
+    two = [lambda: bought(scene, 10), quiet, lambda: bought(scene, 10), quiet]
+    with pytest.raises(Died):
+        scene.session(open=[*two, die])
+    assert not scene.of("disabled")
+    after = scene.session(open=[lambda: bought(scene, 10), quiet])
+    assert disabled(after.risk) == {"A"} and scene.held() == 30
+    again = Scene(panel_of, setup_of, safety=often)
+    with pytest.raises(Died):
+        again.session(
+            open=[*[lambda: bought(again, 10), quiet] * 3, asks(again, "enable", "A"), quiet, die]
+        )
+    assert len(again.of("disabled")) == 1 and again.of("operator")
+    assert disabled(again.session(open=[lambda: bought(again, 10)]).risk) == set(), "forgiven"
 
+
+class TestASessionThatNobodyClosed:
     def test_leaves_its_kill_its_brake_and_its_disabled_symbols(
         self, panel_of: Make, setup_of: Make
     ) -> None:
@@ -183,7 +207,7 @@ class TestASessionThatNobodyClosed:
         fall = lambda: scene.prices.update(A=900_000)  # noqa: E731
         with pytest.raises(Died):
             scene.session(open=[*parts, asks(scene, "brake-on"), quiet, fall, quiet, die])
-        risk = self.unfinished(scene)
+        risk = left_unfinished(scene).risk
         assert risk.killed and risk.kills == (scene.panel.day(281).ordinal,)
         assert risk.brake and disabled(risk) == {"A"}
         assert opened(risk, risk.ordinal + 1)[0].mode is Mode.DEMO

@@ -72,7 +72,7 @@ class Floors:
 
         broker = driver.connect("ibkr", str(self.port), panel.instruments)
         prices = LivePrices(broker, record)
-        floor = Floor(broker=broker, pace=pace, clock=self.clock, prices=prices)
+        floor = Floor(broker=broker, pace=pace, clock=self.clock, prices=prices, watch=prices.watch)
         try:
             return trade_live(first_state(policy), day, setup, record, floor=floor)
         finally:
@@ -102,17 +102,23 @@ class Floors:
         """The market trades in every name, with our orders too."""
         return lambda: [self.gateway.trade(s, price, 10_000) for s in NAMES] and None
 
+    def quoted(self, price: int) -> None:
+        """Every name was last traded at this price; nobody trades with us."""
+        for symbol in NAMES:
+            self.gateway.quote(symbol, last=price)
+
     def falling(self) -> None:
         """Prices fall, above the stops; nobody trades with us."""
-        for symbol in NAMES:
-            self.gateway.quote(symbol, last=FALLEN)
+        self.quoted(FALLEN)
 
 
 @pytest.fixture
 def floors() -> Iterator[Floors]:
     gateway = Gateway(Exchange())
     with ibkr_server.running(gateway) as (port, _):
-        yield Floors(gateway, port)
+        made = Floors(gateway, port)
+        made.quoted(PRICE)
+        yield made
 
 
 def quiet() -> None:
@@ -138,15 +144,31 @@ def test_a_price_that_falls_at_the_gateway_trips_the_switch_and_flattens(floors:
     assert not any("no market data" in row["text"] for row in floors.of("alert"))
 
 
-def test_without_market_data_it_goes_on_and_says_so_once(floors: Floors) -> None:
+def refusals(floors: Floors) -> set[tuple[str, ...]]:
+    return {tuple(o["refusals"]) for o in floors.of("order") if o["state"] == "rejected"}
+
+
+def test_without_market_data_nothing_is_entered_and_it_says_so_once(floors: Floors) -> None:
     floors.gateway.permit("none")
-    after = floors.session(open=[floors.everywhere(PRICE)], range=[quiet, floors.falling, quiet])
-    assert after.book.positions and not after.risk.killed
-    assert set(after.book.positions) == set(floors.gateway.exchange.holdings)
-    assert {mark["at"] for mark in floors.of("mark")} == {"open", "close"}
-    told = [row["text"] for row in floors.of("alert") if "no market data" in row["text"]]
-    assert len(told) == 1
-    assert all(symbol in told[0] for symbol in NAMES) and "354" in told[0]
+    after = floors.session(open=[floors.everywhere(PRICE)])
+    assert after.book.positions == {} and not floors.gateway.exchange.orders
+    assert refusals(floors) == {("STALE_DATA",)}
+    (told,) = [text for text in floors.texts() if "no market data" in text]
+    assert all(symbol in told for symbol in NAMES) and "354" in told
+
+
+@pytest.mark.parametrize("share", [0.90, 0.91, 1.11, 1.12])
+def test_a_market_that_has_moved_beyond_the_collar_is_not_entered(
+    floors: Floors, share: float
+) -> None:
+    moved = round(PRICE * share)
+    floors.quoted(moved)
+    after = floors.session(open=[floors.everywhere(moved)])
+    if 0.90 < share < 1.12:  # 10 % of the last price
+        assert set(after.book.positions) == set(NAMES)
+    else:
+        assert after.book.positions == {} and not floors.gateway.exchange.orders
+        assert refusals(floors) == {("COLLAR",)}
 
 
 def test_an_interrupted_feed_withdraws_entries_keeps_stops_and_says_when_it_is_back(
@@ -156,8 +178,6 @@ def test_an_interrupted_feed_withdraws_entries_keeps_stops_and_says_when_it_is_b
     first, *rest = NAMES
 
     def buys_one() -> None:
-        for name in NAMES:
-            floors.gateway.quote(name, last=PRICE)
         floors.gateway.trade(first, PRICE, 10_000)
 
     def look() -> None:
@@ -181,20 +201,15 @@ def test_an_interrupted_feed_withdraws_entries_keeps_stops_and_says_when_it_is_b
 def test_a_feed_that_repeats_its_prices_is_alive(floors: Floors) -> None:
     def again() -> None:
         floors.ahead += SILENCE / 2
-        for name in NAMES:
-            floors.gateway.quote(name, last=PRICE)
+        floors.quoted(PRICE)
 
     after = floors.session(open=[floors.everywhere(PRICE)], range=[again] * 6)
     assert floors.texts() == [] and set(after.book.positions) == set(NAMES)
 
 
 def test_a_feed_that_another_login_takes_away_is_interrupted_at_once(floors: Floors) -> None:
-    def priced() -> None:
-        for name in NAMES:
-            floors.gateway.quote(name, last=PRICE)
-
     taken = [quiet, lambda: floors.gateway.permit("competing"), quiet, quiet]
-    floors.session(open=[priced], range=taken)
+    floors.session(open=[quiet], range=taken)
     texts = floors.texts()
     assert STALLED in texts and BACK not in texts
     assert {o["symbol"] for o in floors.of("order") if o["state"] == "cancelled"} == set(NAMES)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_live_desk import Died, Scene, die
+from scenes import Died, Scene, die, left_unfinished
 
 from hybridnb.app.panel import Day, Panel
 from hybridnb.app.records import Recorder
@@ -261,6 +261,8 @@ def test_triggers_survive_a_restart_of_a_session(panel_of: Make, setup_of: Make)
             with pytest.raises(Died):
                 scene.session(open=[*script, die])
             assert scene.of("escalation", trigger="kill_switch")
+            after = left_unfinished(scene).watch.triggers
+            assert after.standing and after.fired, "also for the next session"
             return scene, scene.session().watch.triggers
         return scene, scene.session(open=[*script, lambda: None]).watch.triggers
 

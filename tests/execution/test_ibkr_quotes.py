@@ -100,6 +100,30 @@ def test_a_line_lives_as_long_as_an_order_or_a_position(desk: Desk) -> None:
     assert [f[0] for f in asked] == ["1", "1", "2", "2", "1"], "each line is asked for once"
 
 
+def test_what_is_watched_is_priced_when_the_call_returns(desk: Desk) -> None:
+    gateway, broker = desk.gateway, desk.broker
+    for n, symbol in enumerate(NAMES):
+        gateway.quote(symbol, close=900_000, last=1_000_000 + n)
+    desk.buy("AAPL")
+    broker.watch(["IBM", "not ours"])
+    assert broker.prices() == {"AAPL": 1_000_000, "IBM": 1_000_001}, "the last, not the close"
+    broker.watch(["MSFT"])
+    assert broker.prices() == {"AAPL": 1_000_000, "MSFT": 1_000_002}
+    assert desk.lines() == ["AAPL", "MSFT"], "until the next call"
+    broker.watch([])
+    assert broker.prices() == {"AAPL": 1_000_000}
+
+
+def test_what_is_watched_and_not_quoted_is_waited_for_and_named(desk: Desk) -> None:
+    gateway, broker = desk.gateway, desk.broker
+    gateway.quote("IBM", close=900_000)
+    broker.watch(["IBM", "MSFT"])
+    assert broker.prices() == {"IBM": 900_000} and broker.unpriced() == {"MSFT": "no price came"}
+    gateway.permit("none")
+    broker.watch(["MSFT"])
+    assert broker.prices() == {} and broker.unpriced()["MSFT"].startswith("354")
+
+
 def test_what_isn_t_ours_has_no_line(desk: Desk) -> None:
     desk.gateway.hold("TSLA", 5, 1_000_000)
     assert desk.prices() == {} and desk.lines() == []

@@ -349,6 +349,19 @@ def test_executions_repeat_within_their_window_once_each_and_by_symbol() -> None
     assert repeated(executed(forgotten, THREE, fills("3", "4"), at=1.0), THREE) == []
 
 
+def test_executions_told_together_count_as_far_apart_as_they_were() -> None:
+    def told(*seconds: int, zone: str = "+00:00") -> list[str]:
+        told = [
+            replace(f, at=f"2013-03-01T10:00:{s:02d}{zone}")
+            for s, f in zip(seconds, fills("1", "2", "3"), strict=True)
+        ]
+        return repeated(executed(Sent(), THREE, told, at=5.0), THREE)
+
+    assert told(0, 1, 9) == ["A"] and told(0, 9, 10) == []
+    assert told(9, 1, 0) == ["A"], "in any order"
+    assert told(0, 9, 10, zone="") == ["A"], "a time of nowhere tells nothing"
+
+
 # --- P8 erroneous and duplicate ---------------------------------------------------------------
 
 INVALID: list[dict[str, Any]] = [

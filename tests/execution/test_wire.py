@@ -232,7 +232,9 @@ class TestLegs:
         desk.enter()
         desk.wire.amend([order(Leg.STOP)])
         desk.trade(3, 900_000)  # not heard
+        desk.amends.clear()
         desk.wire.amend([replace(order(Leg.STOP), stop=910_000)])
+        assert desk.amends == [True, True], "both messages were checked"
         assert desk.resting() == {order(Leg.STOP).client_id: 7}
         desk.listen()
         assert desk.held == 7 == sum(o.left for o in desk.wire.working)

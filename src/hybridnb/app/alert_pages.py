@@ -80,9 +80,9 @@ PAGES = (
     ),
     AlertPage(BACK, "prices are there again", "nothing", "data_provider"),
     AlertPage(
-        "no market data of {symbols} ({why})—the switch sees only its fills",
-        "these symbols have no prices: their losses count only once realised",
-        "get the subscription, or close them",
+        "no market data of {symbols} ({why})—no entries, the switch sees only its fills",
+        "these symbols have no prices: none is entered, losses count only once realised",
+        "get the subscription or take delayed prices, or close them",
         "data_provider",
     ),
     AlertPage(

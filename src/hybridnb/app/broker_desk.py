@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hybridnb.app.checking import facts_of, standing_of
 from hybridnb.app.desk import Desk, Setup
 from hybridnb.app.panel import Day
 from hybridnb.app.records import Recorder
@@ -38,6 +39,9 @@ class Floor:
         The session's bars so far by symbol; empty until the feed has them.
     prices : callable
         Last prices by symbol, in 1/10,000; empty where nobody tells.
+    watch : callable or None
+        Has prices told of these symbols too, which are about to be entered. None where nobody
+        tells prices: the collar then takes the last closes.
     actions : callable
         What operators asked for since the last call.
     show : callable
@@ -49,6 +53,7 @@ class Floor:
     clock: Callable[[], float]
     bars: Callable[[], Mapping[str, Bar]] = dict
     prices: Callable[[], Mapping[str, int]] = dict
+    watch: Callable[[Sequence[str]], None] | None = None
     actions: Callable[[], Sequence[Mapping[str, Any]]] = tuple
     show: Callable[[Any], None] = lambda _: None
 
@@ -98,13 +103,21 @@ class BrokerDesk(Desk):
             self.record.order(order)
 
     def checked(self, orders: Sequence[Order], amend: bool) -> list[Order]:
-        """The orders after the pre-trade checks; what passes counts as sent."""
+        """The orders after the pre-trade checks; what passes counts as sent.
+
+        Where prices are told, an entry without one is refused: a last close would let the collar
+        pass whatever has happened since.
+        """
+        entered = {o.symbol for o in orders if not o.leg.reduces}
+        if self.floor.watch is not None and entered - self.floor.prices().keys():
+            self.floor.watch(sorted(entered))
+        known = self.day.last if self.floor.watch is None else {}
         self.sent, out = check(
             observe(self.sent, self.venue.orders.values()),
             self.setup.policy.safety,
             orders,
             at=self.floor.clock(),
-            facts=self._facts(orders),
+            facts=self._facts(orders, known),
             standing=self._standing(),
             amend=amend,
         )
@@ -112,37 +125,13 @@ class BrokerDesk(Desk):
 
     def claim(self, orders: Sequence[Order]) -> None:
         """What works at the venue already counts against the limits from the start."""
-        self.sent = claimed(self.sent, orders, self._facts(orders))
+        self.sent = claimed(self.sent, orders, self._facts(orders, self.day.last))
 
-    def _facts(self, orders: Sequence[Order]) -> dict[str, Facts]:
-        day, now = self.day, self.floor.prices()
-        return {
-            o.symbol: Facts(
-                day.instruments[o.symbol],
-                now.get(o.symbol, day.last.get(o.symbol)),
-                reference=day.last.get(o.symbol),
-                adv_units=day.liquidity(o.symbol).adv_units if o.symbol in day.symbols else None,
-                held=self._held(o.symbol),
-            )
-            for o in orders
-            if o.symbol in day.instruments
-        }
+    def _facts(self, orders: Sequence[Order], known: Mapping[str, int]) -> dict[str, Facts]:
+        return facts_of(orders, self.day, {**known, **self.floor.prices()}, held=self._held)
 
     def _standing(self) -> Standing:
-        book, risk = self.state.book, self.state.risk
-        gross = sum(
-            abs(p.quantity) * p.multiplier * self.day.last.get(s, p.best)
-            for s, p in book.positions.items()
-        )
-        return Standing(
-            equity=self.opening_equity or book.cash,
-            exposure=gross,
-            available=max(book.cash, 0),
-            state=risk.state,
-            killed=risk.killed,
-            restricted=self.setup.policy.lists.do_not_trade,
-            disabled=disabled(risk),
-        )
+        return standing_of(self.state, self.day, self.setup, {**self.traded, **self.floor.prices()})
 
     def take(self, fills: Sequence[Fill]) -> None:
         """Book what was told at once, then give each position its legs."""

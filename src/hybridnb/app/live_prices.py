@@ -7,7 +7,7 @@ back, takes trading down to what protects.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from hybridnb.app.records import Recorder
@@ -46,14 +46,22 @@ class LivePrices:
     Parameters
     ----------
     broker : Broker
-        May have `prices`; `unpriced`: symbols without a price, each with the reason; `quoted`:
-        what changes with every word of the feed, also one that leaves the last prices as they
-        were.
+        May have `prices`; `watch`: asks for those of more symbols; `unpriced`: symbols without a
+        price, each with the reason; `quoted`: what changes with every word of the feed, also one
+        that leaves the last prices as they were.
     record : Recorder
         Takes the alert.
+
+    Attributes
+    ----------
+    watch : callable or None
+        Has prices told of these symbols too; None of a broker that tells none.
     """
 
     def __init__(self, broker: Broker, record: Recorder) -> None:
+        self.watch: Callable[[Sequence[str]], None] | None = None
+        if hasattr(broker, "prices"):
+            self.watch = getattr(broker, "watch", lambda _: None)
         self._prices = getattr(broker, "prices", dict)
         self._unpriced = getattr(broker, "unpriced", dict)
         self._quoted = getattr(broker, "quoted", None)
@@ -78,7 +86,7 @@ class LivePrices:
             if named:
                 self._told.update(named)
                 told = f"no market data of {', '.join(named)} ({why})"
-                self._record.alert(f"{told}—the switch sees only its fills")
+                self._record.alert(f"{told}—no entries, the switch sees only its fills")
         return self._found
 
     def word(self) -> Word:

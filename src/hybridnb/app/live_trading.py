@@ -50,7 +50,6 @@ from hybridnb.ledger.store import Ledger
 from hybridnb.market import calendar
 from hybridnb.policy import policy_values
 from hybridnb.ports import Broker
-from hybridnb.risk import RiskState
 
 PAPER = "paper"
 LISTEN = 1.0  # seconds between two times of listening
@@ -164,12 +163,14 @@ def _run(seat: Seat, clock: Clock, seconds: float | None) -> None:
     else:
         until = calendar.closes_at(seat.context.market.calendar, seat.context.session).timestamp()
         pace = Pace(clock, min(until, clock.now() + seconds) if seconds is not None else until)
+    prices = LivePrices(broker, seat.record)
     floor = Floor(
         broker=broker,
         pace=pace,
         clock=clock.now,
         bars=lambda: day.bars,
-        prices=LivePrices(broker, seat.record),
+        prices=prices,
+        watch=prices.watch,
         actions=listener(seat.ledger, seat.book),
         show=LiveView(seat.context.home, seat.book),
     )
@@ -195,8 +196,8 @@ def take_seat(
 ) -> Seat:
     """Everything of a session before its first order; connects to the broker."""
     book = check_book(ledger, context, broker)
-    state = state_before(ledger, context, book)
-    state = replace(state, risk=_risk_before(state.risk, context, ready, ledger=ledger, book=book))
+    before = state_before(ledger, context, book)
+    state = _taken_over(before, context, ready, ledger=ledger, book=book)
     day = ready.panel.day(ready.panel.position(context.session))
     policy = context.settings.policy
     rows = ledger.rows("session", book=book, session=context.session)
@@ -224,10 +225,10 @@ def take_seat(
     return Seat(context, ledger, book, day, state, setup, record, there, ready, past)
 
 
-def _risk_before(
-    risk: RiskState, context: Context, ready: Prepared, *, ledger: Ledger, book: str
-) -> RiskState:
-    """The control plane after sessions, too, that were begun and that nobody closed."""
+def _taken_over(
+    state: State, context: Context, ready: Prepared, *, ledger: Ledger, book: str
+) -> State:
+    """The state after sessions, too, that were begun and that nobody closed."""
     begun, over = (
         [row["session"] for row in ledger.rows("session", kind=kind, book=book)]
         for kind in ("session_opened", "session_closed")
@@ -237,7 +238,7 @@ def _risk_before(
     rows = [row for name in left for row in ledger.rows("session", book=book, session=name)]
     panel = ready.panel
     ordinals = {name: int(panel.ordinals[panel.position(name)]) for name in left}
-    return unfinished(risk, rows, context.settings.policy.risk, ordinals=ordinals)
+    return unfinished(state, rows, context.settings.policy.risk, ordinals=ordinals)
 
 
 def _recorder(

@@ -13,11 +13,12 @@ from hybridnb.app.live_prices import BACK, STALLED
 from hybridnb.app.records import decision_rows
 from hybridnb.app.replying import kept_in_demo
 from hybridnb.app.standing import stood, wanted
-from hybridnb.app.state import Origin
+from hybridnb.app.state import Origin, State
 from hybridnb.domain import Fill, Leg, Order, OrderState, TradingState
 from hybridnb.escalation.triggers import read_state
+from hybridnb.execution.sent import executed
 from hybridnb.policy import Risk
-from hybridnb.risk import Closed, RiskState, disable, marked, opened
+from hybridnb.risk import Closed, RiskState, disable, disabled, marked, opened
 from hybridnb.stops import tighter
 
 Rows = Sequence[Mapping[str, Any]]
@@ -50,6 +51,7 @@ def resume(desk: LiveDesk, rows: Rows) -> None:
     risk = kept_in_demo(risk, desk.setup)
     desk.state = replace(desk.state, risk=risk)
     decisions = {r["decision_id"]: r for r in decision_rows(rows)}
+    fills: list[Fill] = []
     for row in rows:
         match row["kind"]:
             case "session_opened":
@@ -57,7 +59,8 @@ def resume(desk: LiveDesk, rows: Rows) -> None:
             case "order":
                 _known(desk, _ORDER.validate_python(_body(row)), decisions)
             case "fill":
-                _filled(desk, _FILL.validate_python(_body(row)))
+                fills.append(_FILL.validate_python(_body(row)))
+                _filled(desk, fills[-1])
             case "commission":
                 _commission(desk, row)
                 desk.recost(row["fill_id"], row["symbol"], row["more"])
@@ -71,7 +74,11 @@ def resume(desk: LiveDesk, rows: Rows) -> None:
                 watch = replace(desk.state.watch, triggers=read_state(row["state"]))
                 desk.state = replace(desk.state, watch=watch)
             case "operator" | "foreign" | "halted" | "disabled" | "alert":
+                before = disabled(desk.state.risk)
                 _steered(desk, row)
+                freed = before - disabled(desk.state.risk)
+                fills = [fill for fill in fills if fill.symbol not in freed]
+    desk.sent = executed(desk.sent, desk.setup.policy.safety, fills, at=desk.floor.clock())
 
 
 def _steered(desk: LiveDesk, row: Mapping[str, Any]) -> None:
@@ -103,13 +110,11 @@ def risk_after(risk: RiskState, row: Mapping[str, Any], policy: Risk) -> RiskSta
     return risk
 
 
-def unfinished(
-    risk: RiskState, rows: Rows, policy: Risk, *, ordinals: Mapping[str, int]
-) -> RiskState:
-    """The control plane as sessions left it that were begun and never closed.
+def unfinished(state: State, rows: Rows, policy: Risk, *, ordinals: Mapping[str, int]) -> State:
+    """The state as sessions left it that were begun and never closed.
 
-    What they traded the broker's statement has to tell; a kill, a brake or a disabled symbol
-    stands in these rows alone.
+    What they traded the broker's statement has to tell; a kill, a brake, a disabled symbol and
+    what the triggers remember stand in these rows alone.
 
     Parameters
     ----------
@@ -118,11 +123,14 @@ def unfinished(
     ordinals : mapping of str to int
         By session.
     """
+    risk, watch = state.risk, state.watch
     for row in rows:
         if row["kind"] == "session_opened":
             risk, _ = opened(risk, ordinals[row["session"]])
+        if row["kind"] == "triggers":
+            watch = replace(watch, triggers=read_state(row["state"]))
         risk = risk_after(risk, row, policy)
-    return risk
+    return replace(state, risk=risk, watch=watch)
 
 
 def _body(row: Mapping[str, Any]) -> dict[str, Any]:

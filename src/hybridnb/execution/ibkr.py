@@ -272,15 +272,19 @@ class IbkrBroker:
             currency=currency,
         )
 
+    def watch(self, symbols: Iterable[str]) -> None:
+        """Have prices of these symbols too, of what is about to be entered; see `Quotes`."""
+        self._line.call(lambda: self._quotes.watch(symbols))
+
     def prices(self) -> dict[str, int]:
-        """Last prices by symbol, in 1/10,000, of what is held or at work; see `Quotes`.
+        """Last prices by symbol, in 1/10,000, of what is held, at work or watched; see `Quotes`.
 
         A symbol without market data is left out; `unpriced` says why.
         """
         return self._line.call(self._quotes.prices)
 
     def unpriced(self) -> dict[str, str]:
-        """Symbols that were held or at work and have no price, each with the reason."""
+        """Symbols that matter and have no price, each with the reason."""
         return self._line.call(self._quotes.missing)
 
     def quoted(self) -> float | None:

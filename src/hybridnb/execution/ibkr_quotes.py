@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,7 @@ class Subscription:
 
 
 class Quotes:
-    """Market data of what is held or at work; only to be used on the line's loop.
+    """Market data of what is held, at work or watched; only to be used on the line's loop.
 
     IB lets a login have about a hundred lines at once, so that one is asked for when a symbol
     begins to be followed and cancelled when it ends. A line that the gateway refuses leaves the
@@ -47,13 +48,27 @@ class Quotes:
         self._line, self._contracts, self._book = line, contracts, book
         self._lines: dict[str, Subscription] = {}
         self._refused: dict[str, tuple[float, str]] = {}
+        self._watched: set[str] = set()
         self._epoch = -1
 
     async def prices(self) -> dict[str, int]:
         """Last prices in 1/10,000 of the symbols that have one; see `price_of`."""
-        self._follow(self._book.active())
+        self._follow()
         found = {s: self._price(line) for s, line in sorted(self._lines.items())}
         return {symbol: price for symbol, price in found.items() if price is not None}
+
+    async def watch(self, symbols: Iterable[str]) -> None:
+        """Follow these as well, until the next call; wait for what their lines tell first."""
+        self._watched = set(symbols)
+        self._follow()
+        await self._line.until(self._told)
+
+    def _told(self) -> bool:
+        self._hear()
+        return all(
+            traded_or_offered(self._lines[s].ticker) is not None
+            for s in self._watched & self._lines.keys()
+        )
 
     async def heard(self) -> float | None:
         """When a line last told anything, seconds since 1970; None before any did."""
@@ -72,9 +87,10 @@ class Quotes:
                 told.setdefault(symbol, "no price came")
         return dict(sorted(told.items()))
 
-    def _follow(self, symbols: set[str]) -> None:
-        """Have a line of each of these symbols, and of no other."""
-        wanted = symbols & self._contracts.instruments.keys()
+    def _follow(self) -> None:
+        """Have a line of each symbol that matters, and of no other."""
+        mine = self._book.active() | self._watched
+        wanted = mine & self._contracts.instruments.keys()
         if self._epoch != self._line.epoch:  # the gateway knows nothing of the lines before
             self._epoch = self._line.epoch
             self._lines, self._refused = {}, {}
@@ -130,12 +146,16 @@ def price_of(ticker: Ticker) -> int | None:
 
     NaN, -1 and whatever else is no positive price are missing; None where nothing is left.
     """
-    last, bid, ask, close = (
-        _scaled(p) for p in (ticker.last, ticker.bid, ticker.ask, ticker.close)
-    )
+    price = traded_or_offered(ticker)
+    return _scaled(ticker.close) if price is None else price
+
+
+def traded_or_offered(ticker: Ticker) -> int | None:
+    """The last price of a ticker in 1/10,000, else the middle of bid and ask; None without."""
+    last, bid, ask = (_scaled(p) for p in (ticker.last, ticker.bid, ticker.ask))
     if last is None and bid is not None and ask is not None:
         return (bid + ask) // 2
-    return close if last is None else last
+    return last
 
 
 def _scaled(price: float) -> int | None:

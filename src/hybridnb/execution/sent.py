@@ -6,8 +6,9 @@ what works at the venue; what must outlast one, as a disabled symbol, is kept by
 
 from __future__ import annotations
 
+import datetime as dt
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
@@ -183,8 +184,11 @@ def claimed(sent: Sent, orders: Iterable[Order], facts: Mapping[str, Fact]) -> S
     return replace(sent, claims=claims, work=work)
 
 
-def executed(sent: Sent, limits: SafetyLimits, fills: Iterable[Fill], *, at: float) -> Sent:
+def executed(sent: Sent, limits: SafetyLimits, fills: Sequence[Fill], *, at: float) -> Sent:
     """Count executions; those too long ago to count are forgotten.
+
+    The latest of those told together counts as now, the others as long before it as their own
+    times say: after an outage they aren't a burst, and a venue's clock needn't be ours.
 
     Raises
     ------
@@ -196,10 +200,26 @@ def executed(sent: Sent, limits: SafetyLimits, fills: Iterable[Fill], *, at: flo
         symbol: {k: t for k, t in times.items() if now - t < limits.repeat_seconds}
         for symbol, times in sent.fills.items()
     }
-    for fill in fills:
-        recent.setdefault(fill.symbol, {}).setdefault(fill.fill_id, now)
+    for fill, before in zip(fills, _before_last(fills), strict=True):
+        if before < limits.repeat_seconds:
+            recent.setdefault(fill.symbol, {}).setdefault(fill.fill_id, now - before)
     recent = {symbol: times for symbol, times in recent.items() if times}
     return replace(sent, at=now, fills=recent)
+
+
+def _before_last(fills: Sequence[Fill]) -> list[float]:
+    """Seconds from each fill to the latest; 0 where it doesn't tell its time."""
+    times = [_seconds(fill.at) for fill in fills]
+    last = max((t for t in times if t is not None), default=0.0)
+    return [0.0 if t is None else last - t for t in times]
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        time = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if time.tzinfo is None else time.timestamp()
 
 
 def repeated(sent: Sent, limits: SafetyLimits) -> list[str]:

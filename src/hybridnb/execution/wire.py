@@ -138,8 +138,10 @@ class Wire(Known):
     def _amended(self, wanted: Sequence[Order]) -> list[Order]:
         """Brokers are told what is left to fill: what filled unheard meanwhile is taken off."""
         changed: list[Order] = []
-        for _ in range(TRIES):
+        for again in range(TRIES):
             left = [o for order in wanted if (o := self._left_of(order)).quantity > 0]
+            if again:  # a message more
+                left = [o for o in self._check(left, True) if o.state.open]
             changed += self.adopted(left, self.broker.amend(left)) if left else []
             news = self.behind() & {o.client_id for o in left}
             wanted = [o for o in wanted if o.client_id in news and self._is_over(o)]
