@@ -19,8 +19,8 @@ this page. The peers have an environment of their own (`.venv-bench`, from `requ
   target 2.5 ATR above it. What an engine can't do of it, and what it does beyond it, is in the
   last table: the engines do **not** do the same work.
 - **Seconds**: from convictions and bars to trades. Imports, reading, and turning the arrays into
-  an engine's own form aren't counted. Where an engine compiles, the second run in a process is
-  timed; the first is stated.
+  an engine's own form aren't counted. A run is repeated in its process until half a second is
+  over, and the one in the middle counts; where an engine compiles, not the first, which is stated.
 - **Rounds**: one engine after the other, then again, so that a machine whose speed changes
   changes for all; ratios are medians of the rounds', with the least and the most. An engine that
   takes more than a minute runs once.
@@ -147,9 +147,10 @@ def _calls(at: dict[Any, Row], name: str) -> str:
     few, many = at.get((f"{name}-few", "live")), at.get((name, "live"))
     if few is None or many is None:
         return "not run"
+    words = "{:.2f} ms ({:.2f} of each call's median over the passes) where "
     return (
-        f"{few['within_ms']:.2f} ms where one name in 250 acts; "
-        f"{many['within_ms']:.1f} ms where two in five do"
+        f"{words.format(*few['within_ms'])}one name in 250 acts; "
+        f"{words.format(*many['within_ms'])}two in five do"
     )
 
 

@@ -23,7 +23,8 @@ ASKED = next((a for a in sys.argv[1:] if a.partition("-")[0] in ("decide", "step
 FORM, _, CHOICE = ASKED.partition("-")
 FEW = CHOICE == "few"
 SHARE, VIEW = 0.004, 0.9  # of the names that act where few do, and what both predictors say
-CALLS = {"decide": 5_000, "step": 1_000}  # at least, where there are sessions for them
+CALLS = 1_000  # sessions of a pass, where there are so many
+PASSES = 5  # over the same sessions: what a machine adds to a call differs from pass to pass
 HELD = 5  # sessions that a name is held where there are no stops
 WARM = 10  # calls that aren't counted
 COLLECT = 25  # calls between two collections of garbage, outside of what is timed
@@ -42,8 +43,8 @@ DOES = {
         "is written to disk"
     ),
 }
-took: list[float] = []
-encoded: list[float] = []
+took: list[list[float]] = []  # seconds of each call, by pass
+encoded: list[list[float]] = []
 
 
 def what() -> str:
@@ -54,17 +55,28 @@ def what() -> str:
     return f"{text}; {acting}; no garbage is collected while the clock runs"
 
 
-def _times(seconds: list[float]) -> str:
-    least, middle, far = (np.quantile(seconds, q) * 1e3 for q in (0.0, 0.5, 0.999))
+def _times(seconds: list[list[float]]) -> str:
+    least, middle = (np.quantile(seconds, q) * 1e3 for q in (0.0, 0.5))
+    far, steady = within(seconds)
     return (
-        f"{len(seconds)} calls, least {least:.3f} ms, median {middle:.3f} ms, "
-        f"99.9 % within {far:.3f} ms"
+        f"{len(seconds)} passes over {len(seconds[0])} calls, least {least:.3f} ms, median "
+        f"{middle:.3f} ms, 99.9 % within {far:.3f} ms; of each call's median over the passes "
+        f"99.9 % within {steady:.3f} ms"
     )
 
 
+def within(seconds: list[list[float]]) -> tuple[float, float]:
+    """Milliseconds that 99.9 % of all calls, and of each call's median, were within."""
+    calls = np.array(seconds) * 1e3
+    return tuple(float(np.quantile(each, 0.999)) for each in (calls, np.median(calls, axis=0)))
+
+
 def run(panel: Any) -> int:
+    each = step_all if FORM == "step" else decide_all
+    took.clear()
+    encoded.clear()
     with np.errstate(all="ignore"), _no_pauses():
-        return step_all(panel) if FORM == "step" else decide_all(panel)
+        return [each(panel) for _ in range(PASSES)][-1]
 
 
 @contextmanager
@@ -81,7 +93,7 @@ def _no_pauses() -> Iterator[None]:
 
 
 def decide_all(panel: Any) -> int:
-    """Decide each session after the window, over and over; the entries that were decided."""
+    """Decide each session after the window; the entries that were decided."""
     from platformdirs import user_cache_path
 
     from hybridnb.app.deciding import decider
@@ -100,23 +112,27 @@ def decide_all(panel: Any) -> int:
     account, entries = Account(RULE["cash"], 0.1, False), 0
     columns = {name: name for name in ("p_short", "p_mid", "atr", "annual_volatility", "win_long")}
     columns |= {"win_short": "win_short", "price": "close"}
-    sessions = range(WINDOW, len(panel.sessions))
-    took.clear()
-    for call in range(-WARM, max(CALLS["decide"], len(sessions))):
-        t = sessions[call % len(sessions)]
+    times: list[float] = []
+    for call, t in enumerate(_sessions(panel), -WARM):
         for name, column in columns.items():
             rows[name] = panel.columns[column][t]
         returns = panel.returns[t - WINDOW + 1 : t + 1]
         begun = time.perf_counter()
         out = decide(lim, account, rows, returns)
-        _timed(took, begun, call)
+        _timed(times, begun, call)
         entered = out["size_post_risk"] > rows["held"]
         entries += int(np.sum(entered))
         since[entered] = call
         rows["held"] = np.where(call - since < HELD, out["size_post_risk"], 0.0)
         stops = lim.stop_atr * rows["atr"] / rows["price"]
         rows["risk"] = np.where(rows["held"] > 0.0, rows["held"] * stops, 0.0)
+    took.append(times)
     return entries
+
+
+def _sessions(panel: Any) -> range:
+    """Those of a pass, and some before them that aren't counted."""
+    return range(WINDOW, len(panel.sessions))[: CALLS + WARM]
 
 
 def _timed(times: list[float], begun: float, call: int) -> None:
@@ -142,19 +158,20 @@ def step_all(panel: Any) -> int:
     fast = decider(len(panel.symbols), user_cache_path("hybridnb") / "replay")
     setup = Setup("book", policy, "", "", lambda day, state: unknown, decide=fast)
     state, trades = first_state(policy), 0
-    sessions = range(WINDOW, len(panel.sessions))[: CALLS["step"] + WARM]
-    took.clear()
-    encoded.clear()
-    for call, i in enumerate(sessions, -WARM):
+    times: list[float] = []
+    written: list[float] = []
+    for call, i in enumerate(_sessions(panel), -WARM):
         day = panel.day(i)
         begun = time.perf_counter()
         record = Recorder(book="book", session=day.session, stamp={})
         state = step(state, day, setup, record)
-        _timed(took, begun, call)
+        _timed(times, begun, call)
         begun = time.perf_counter()
         rows = record.rows
-        _timed(encoded, begun, call)
+        _timed(written, begun, call)
         trades += sum(row["kind"] == "trade" for row in rows)
+    took.append(times)
+    encoded.append(written)
     return trades
 
 
@@ -221,5 +238,4 @@ def _traded_value(data: Data, sessions: int = 20) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    far = lambda: float(np.quantile(took, 0.999) * 1e3)  # noqa: E731
-    measured(run, what=what, prepare=panel_of, repeat=FORM == "decide", within_ms=far)
+    measured(run, what=what, prepare=panel_of, within_ms=lambda: within(took))

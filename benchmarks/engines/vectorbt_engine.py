@@ -18,8 +18,8 @@ WHAT = (
     f"vectorbt {vbt.__version__} ({ENGINE} engine), one portfolio with shared cash: entries and "
     "exits at the next open, stop and target per bar in ATR from its own stop logic, proportional "
     "fees and slippage, equal money per entry; no partial fills, volume or exposure caps, kill "
-    "switch, trailing or lots; portfolio values not computed; the second of two runs in a process "
-    "is timed, so that compiling isn't"
+    "switch, trailing or lots; portfolio values not computed; the first run in a process, "
+    "which compiles, isn't counted"
 )
 
 
