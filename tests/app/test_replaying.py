@@ -25,8 +25,8 @@ from hybridnb.domain import SCALE, Leg, Mode, OrderState, Refusal, refusal_names
 from hybridnb.market import calendar
 from hybridnb.market.facts import facts
 from hybridnb.market.features import features
-from hybridnb.market.feeds import load_feed
-from hybridnb.policy import Lists, Policy, validated
+from hybridnb.market.feeds import FeedRequest, load_feed
+from hybridnb.policy import Policy, validated
 from hybridnb.replay.run import Replay, replay, rules
 from hybridnb.replay.tape import (
     CASH,
@@ -329,17 +329,7 @@ def from_feed(feed: str, **policy: object) -> tuple[Panel, Policy]:
     """A feed's history through the features and facts the application computes, with convictions
     of a made-up predictor.
     """
-    market = load_feed(
-        feed,
-        data=None,
-        seed=7,
-        calendar=None,
-        zone=None,
-        currency=None,
-        lists=Lists(),
-        sip_symbol="VFV.TO",
-        symbols={},
-    )
+    market = load_feed(feed, FeedRequest(seed=7, sip_symbol="VFV.TO"))
     days = calendar.sessions(market.calendar, market.bars["session"].min(), market.index.index[-1])
     said = market.bars[["symbol", "session"]].copy()
     rng = np.random.default_rng(5)

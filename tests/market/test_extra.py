@@ -25,8 +25,7 @@ from hybridnb.market.extra import (
     read_extra,
     with_extra,
 )
-from hybridnb.market.feeds import load_feed
-from hybridnb.policy import Lists
+from hybridnb.market.feeds import FeedRequest, load_feed
 from hybridnb.ports import MarketData
 
 HEADER = "name,symbol,value,available_at\n"
@@ -227,8 +226,7 @@ def test_headlines_of_the_file_stand_beside_the_feed_s_own(tmp_path: Path) -> No
 
 
 def sample() -> MarketData:
-    none: dict[str, object] = {"data": None, "calendar": None, "zone": None, "currency": None}
-    return load_feed("sample", seed=1, lists=Lists(), sip_symbol="", symbols={}, **none)  # type: ignore[arg-type]
+    return load_feed("sample", FeedRequest(seed=1))
 
 
 def test_the_digest_is_of_the_values_and_not_of_their_order_or_file(tmp_path: Path) -> None:

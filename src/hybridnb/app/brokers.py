@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
-from hybridnb.app.settings import read_yaml
+from hybridnb.app import settings
 from hybridnb.domain import Instrument, Order
 from hybridnb.errors import Missing, ParamsError, Refused, UsageError
 from hybridnb.policy import Params, validated
@@ -78,15 +78,7 @@ def section(folder: Path, name: str) -> Mapping[str, Any]:
     known = sorted(known_brokers())
     if name not in known:
         raise UsageError(f"there is no broker {name!r}", remedy=f"Take one of: {', '.join(known)}.")
-    whole = read_yaml(folder / FILE) or {}
-    if not isinstance(whole, dict):
-        raise ParamsError("the file", type(whole).__name__, "must be a mapping", file=FILE)
-    for key, value in whole.items():
-        if key not in known:
-            raise ParamsError(str(key), "a section", f"allowed: {', '.join(known)}", file=FILE)
-        if not isinstance(value, dict | None):
-            raise ParamsError(str(key), type(value).__name__, "must be a mapping", file=FILE)
-    return whole.get(name) or {}
+    return settings.section(folder / FILE, name, known)
 
 
 def open_broker(name: str, request: BrokerRequest, *, demo: bool) -> Opened:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hybridnb.app.home import Home, home, shipped
 from hybridnb.app.replying import taught
-from hybridnb.app.settings import Settings, settings
+from hybridnb.app.settings import Settings, section, settings
 from hybridnb.errors import UsageError
 from hybridnb.escalation.changes import Training
 from hybridnb.learning.params import LearningParams
@@ -27,7 +27,8 @@ from hybridnb.market.assemble import until
 from hybridnb.market.extra import Extra, digest, known_at, read_extra, with_extra
 from hybridnb.market.facts import facts
 from hybridnb.market.features import feature_set_id, features
-from hybridnb.market.feeds import load_feed
+from hybridnb.market.feeds import FeedRequest, known_feeds, load_feed
+from hybridnb.market.fetched import FILE as FEEDS
 from hybridnb.ports import MarketData
 
 EPOCH = "1990-01-01"  # session ordinals count from the first session of this date
@@ -146,14 +147,18 @@ def open_day(request: Request, *, now: pd.Timestamp | None = None) -> Context:
     data = request.data or (day.data if feed == day.feed else "")
     whole = load_feed(
         feed,
-        data=Path(data) if data else None,
-        seed=seed,
-        calendar=day.calendar or None,
-        zone=day.zone or None,
-        currency=day.currency or None,
-        lists=chosen.policy.lists,
-        sip_symbol=chosen.policy.sip.symbol,
-        symbols=chosen.symbols.symbols,
+        FeedRequest(
+            data=Path(data) if data else None,
+            seed=seed,
+            calendar=day.calendar or None,
+            zone=day.zone or None,
+            currency=day.currency or None,
+            lists=chosen.policy.lists,
+            sip_symbol=chosen.policy.sip.symbol,
+            symbols=chosen.symbols.symbols,
+            section=section(folder / FEEDS, feed, known_feeds()),
+            store=home().root / "data",
+        ),
     )
     extra = _extra(folder, day.facts)
     if extra is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,3 +126,23 @@ def read_yaml(path: Path) -> Any:
         problem = str(error).replace("\n", " ")
         allowed = f"must be YAML: {problem}"
         raise ParamsError("the file", "unreadable", allowed, file=path.name) from None
+
+
+def section(path: Path, name: str, known: Iterable[str]) -> Mapping[str, Any]:
+    """The section of a name in a file that has one a name; empty where there is none.
+
+    Raises
+    ------
+    ParamsError
+        When the file has a section that nobody reads, or one that is no mapping.
+    """
+    whole = read_yaml(path) or {}
+    if not isinstance(whole, dict):
+        raise ParamsError("the file", type(whole).__name__, "must be a mapping", file=path.name)
+    for key, value in whole.items():
+        if key not in known:
+            allowed = f"allowed: {', '.join(sorted(known))}"
+            raise ParamsError(str(key), "a section", allowed, file=path.name)
+        if not isinstance(value, dict | None):
+            raise ParamsError(str(key), type(value).__name__, "must be a mapping", file=path.name)
+    return whole.get(name) or {}

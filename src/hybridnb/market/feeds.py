@@ -8,6 +8,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from hybridnb.errors import Missing, UsageError
 from hybridnb.market.instruments import SymbolParams
@@ -15,12 +16,15 @@ from hybridnb.policy import Lists
 from hybridnb.ports import MarketData
 
 GROUP = "hybridnb.feeds"
-BUILT_IN = ("closes", "folder", "planted", "sample")
+BUILT_IN = ("ccxt", "closes", "folder", "ibkr", "planted", "sample", "yfinance")
 
 
 @dataclass(frozen=True, slots=True)
 class FeedRequest:
-    """What a feed is told. `data` is for feeds that read files; None leaves a choice to it."""
+    """What a feed is told. `data` is for feeds that read files; None leaves a choice to it.
+
+    `section` is its part of `params/feeds.yml`, `store` a folder where it may keep what it fetches.
+    """
 
     data: Path | None = None
     seed: int = 0
@@ -30,6 +34,8 @@ class FeedRequest:
     lists: Lists = field(default_factory=Lists)
     sip_symbol: str = ""
     symbols: Mapping[str, SymbolParams] = field(default_factory=dict)
+    section: Mapping[str, Any] = field(default_factory=dict)
+    store: Path | None = None
 
 
 Load = Callable[[FeedRequest], MarketData]
@@ -57,18 +63,7 @@ def packaged(package: str, path: str) -> Path:
     raise Missing(f"{package} has no {path}", remedy=f"pip install {package}")
 
 
-def load_feed(
-    name: str,
-    *,
-    data: Path | None,
-    seed: int,
-    calendar: str | None,
-    zone: str | None,
-    currency: str | None,
-    lists: Lists,
-    sip_symbol: str,
-    symbols: Mapping[str, SymbolParams],
-) -> MarketData:
+def load_feed(name: str, request: FeedRequest) -> MarketData:
     """Read a feed's whole history, checked.
 
     Raises
@@ -83,8 +78,8 @@ def load_feed(
         raise UsageError(
             f"there is no feed {name!r}", remedy=f"Take one of: {', '.join(sorted(known))}."
         )
-    if name in BUILT_IN and name != "folder" and data is not None:
+    if name in BUILT_IN and name != "folder" and request.data is not None:
         raise UsageError(f"the feed {name} takes no --data", remedy="Use --feed folder with it.")
     module, _, function = known[name].partition(":")
     load: Load = getattr(import_module(module), function)
-    return load(FeedRequest(data, seed, calendar, zone, currency, lists, sip_symbol, symbols))
+    return load(request)

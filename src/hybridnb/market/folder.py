@@ -6,7 +6,6 @@ can still mend it; a symbol that lacks sessions is left out and named.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from hybridnb.market.assemble import assemble
 from hybridnb.market.columns import as_text, role
 from hybridnb.market.contracts import check_bars
 from hybridnb.market.feeds import FeedRequest
+from hybridnb.market.fetched import keep
 from hybridnb.market.instruments import instruments
 from hybridnb.market.tables import KEPT, RawTable, read_table, table_paths
 from hybridnb.ports import BAR_COLUMNS, MarketData
@@ -188,7 +188,7 @@ def ingest(
     market = load(FeedRequest(data=path, calendar=calendar, zone=zone, currency=currency))
     # "24/7" is a calendar too, and no folder.
     target = store / f"{market.calendar.replace('/', '-')}-{market.digest[:16]}.parquet"
-    _keep(market.bars, target)
+    keep(market.bars[list(BAR_COLUMNS)], target)
     sessions = market.bars["session"]
     return {
         "rows": len(market.bars),
@@ -203,19 +203,3 @@ def ingest(
         "excluded": dict(market.excluded),
         "notes": list(market.notes),
     }
-
-
-def _keep(bars: pd.DataFrame, target: Path) -> None:
-    """Write bars whole or not at all; what is there already is the same by its name."""
-    if target.is_file():
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_suffix(f".{os.getpid()}")
-    try:
-        with fresh.open("wb") as file:
-            bars[list(BAR_COLUMNS)].to_parquet(file, index=False)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(target)
-    finally:
-        fresh.unlink(missing_ok=True)
