@@ -2,7 +2,7 @@
 PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13,$(shell command -v python$(v) 2>/dev/null)) $(shell command -v python3 2>/dev/null))
 BIN := .venv/bin
 READY := .venv/.ready
-EXTRAS := test,dask,postgres,ibkr,ccxt
+EXTRAS := test,dask,postgres,ibkr,ccxt,yfinance
 # What no run needs of the packages is not compiled ahead of it: half of all there is.
 SELDOM := '/tests?/|/(_inductor|babel|ccxt|fontTools|plotly|statsmodels|sympy)/'
 

@@ -24,7 +24,7 @@ def failed(*args: object) -> tuple[int, dict[str, Any]]:
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
-        (("day", "--feed", "nowhere"), 2, "closes, folder, planted, sample"),
+        (("day", "--feed", "nowhere"), 2, "ccxt, closes, folder, ibkr, planted, sample, yfinance"),
         (("day", "--feed", "folder"), 2, "--data"),
         (("day", "--feed", "sample", "--data", "x.csv"), 2, "takes no --data"),
         (("day", "--date", "someday"), 2, "is no date"),

@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 
 from hybridnb.market import calendar as exchange
-from hybridnb.market.feeds import load_feed
-from hybridnb.policy import Lists
+from hybridnb.market.feeds import FeedRequest, load_feed
 from hybridnb.ports import MarketData
 
 
@@ -43,16 +42,8 @@ def build_bars(
 
 def load_any(name: str, data: Path | None = None, **given: object) -> MarketData:
     """A feed by its name, as the application asks for it; what isn't given is left open."""
-    asked: dict[str, object] = {
-        "seed": 7,
-        "calendar": None,
-        "zone": None,
-        "currency": None,
-        "lists": Lists(),
-        "sip_symbol": "VFV.TO",
-        "symbols": {},
-    }
-    return load_feed(name, data=data, **(asked | given))  # type: ignore[arg-type]
+    asked: dict[str, object] = {"seed": 7, "sip_symbol": "VFV.TO", "data": data}
+    return load_feed(name, FeedRequest(**(asked | given)))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,7 @@ class Api:
     venue: Venue = field(default_factory=Venue)
     faults: list[Fault] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
+    days: dict[str, list[list[Any]]] = field(default_factory=dict)  # daily bars by symbol
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fault(self, line: str) -> Fault | None:
@@ -96,11 +97,21 @@ class Api:
         return {"symbol": spec.id, "price": eight(self.venue.last.get(spec.id, Decimal(1)))}
 
     def klines(self, asked: Asked) -> Any:
+        if asked.get("interval") == "1d":
+            return self._days(asked)
         rate = self.venue.rates.get(asked.get("symbol", ""))
         if rate is None:
             raise Error(-1121, "Invalid symbol.")
         start, price = int(asked["startTime"]), eight(rate)
         return [[start, price, price, price, price, "1.0", start + 59_999]]
+
+    def _days(self, asked: Asked) -> Any:
+        """Whole days: those of `days`, in the order of time, at most so many at once."""
+        if asked.get("symbol", "") not in self.days:
+            raise Error(-1121, "Invalid symbol.")
+        begin, end = int(asked.get("startTime", 0)), int(asked.get("endTime", 2**53))
+        rows = [row for row in self.days[asked["symbol"]] if begin <= row[0] <= end]
+        return rows[: min(1000, int(asked.get("limit", 500)))]
 
     def account(self, _: Asked) -> Any:
         venue = self.venue
