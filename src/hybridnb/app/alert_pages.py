@@ -155,6 +155,11 @@ PAGES = (
         "`hybridnb reconcile` before the next session",
     ),
     AlertPage(
+        "{symbol}: an entry may still work—withdraw it at the broker",
+        "the session ended, and the broker didn't say that it withdrew the entry",
+        "withdraw it there; the next start looks again before it sends anything",
+    ),
+    AlertPage(
         "job {job} of {session} failed for good: {error}",
         "a scheduled job used up its attempts; nothing of it is left half-done",
         "mend what the alert says; `hybridnb schedule` shows the job",

@@ -235,7 +235,9 @@ class BrokerDesk(Desk):
         """A commission that was told after its fill."""
         book = replace(self.state.book, cash=self.state.book.cash - more)
         held = book.positions.get(symbol)
-        if held is not None and self.venue.booked[fill_id].leg is Leg.ENTRY:
+        order = self.venue.orders.get(self.venue.booked[fill_id].client_id)
+        opened = order if order and order.leg is Leg.ENTRY else None
+        if held and opened and opened.decision_id == held.decision_id:
             held = replace(held, fees=held.fees + more)
             book = replace(book, positions={**book.positions, symbol: held})
         self.state = replace(self.state, book=book)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,7 +13,8 @@ from hybridnb.app.panel import Day
 from hybridnb.app.records import Recorder
 from hybridnb.app.state import State
 from hybridnb.domain import Leg, Order, OrderState, OrderType, TradingState
-from hybridnb.execution.reconcile import uncovered
+from hybridnb.errors import BrokerDown, CheckFailed
+from hybridnb.execution.reconcile import leaves, uncovered
 from hybridnb.risk import disabled
 
 TRIES = 3  # times a stop is asked for before its position is given up
@@ -55,7 +57,22 @@ class GuardedDesk(BrokerDesk):
 
     def disown_entries(self) -> None:
         """Entries that an earlier session left at work are nobody's decision any more."""
-        self._disowned |= {o.client_id for o in self.venue.working if not o.leg.reduces}
+        entries = (o.client_id for o in self.venue.working if not o.leg.reduces)
+        self._disowned |= {i for i in entries if not i.startswith(self.day.session)}
+
+    def leave(self) -> None:
+        """Nobody will listen from now on: entries are withdrawn, and what may still work is told.
+
+        The ledger may hold nothing of it yet, the line may be down: as far as it goes.
+        """
+        with contextlib.suppress(BrokerDown, CheckFailed):
+            self._withdraw_entries()
+        self.tell_left()
+
+    def tell_left(self) -> None:
+        """Alert the entries that couldn't be withdrawn."""
+        for symbol in sorted({o.symbol for o in self.venue.working if not o.leg.reduces}):
+            self.record.alert(f"{symbol}: an entry may still work—withdraw it at the broker")
 
     def take_back(self) -> None:
         """Withdraw what is disowned, as often as it is heard of: also after a restart."""
@@ -120,7 +137,7 @@ class GuardedDesk(BrokerDesk):
     def _grow_exits(self, symbols: Sequence[str]) -> None:
         """A position may have grown while it was being flattened: its exit grows with it."""
         held = {s: abs(self._held(s)) for s in symbols}
-        exits = (o for o in self.venue.working if o.leg is Leg.FLATTEN)
+        exits = (o for o in self.venue.working if leaves(o))
         short = [o for o in exits if o.left < held.get(o.symbol, 0) - self.venue.unheard(o.symbol)]
         terms = [replace(o, quantity=held[o.symbol], filled=0) for o in short]
         self.record_all(self.venue.amend(terms))

@@ -61,14 +61,16 @@ def trade_live(
     Raises
     ------
     Refused
-        When the book and the broker's statement differ: nothing was sent. When the policy's OCO
-        rule holds the stop back and the venue doesn't keep that rule itself.
+        When the book and the broker's statement differ: entries at work were withdrawn, nothing
+        was sent. When the policy's OCO rule holds the stop back and the venue doesn't keep that
+        rule itself.
     BrokerDown
         Without a connection; what was meant to be sent is in the ledger.
     Missing, LedgerBroken
         When the ledger can't be written: halted, entries withdrawn, protective orders left.
     CheckFailed
-        When the broker told what can't be true; what was booked is in the ledger.
+        When the broker told what can't be true; what was booked is in the ledger, and entries at
+        work were withdrawn.
     """
     rows = list(record.rows)
     _check_rule(setup, floor)
@@ -82,13 +84,15 @@ def trade_live(
         else:
             _unwritten(desk, error, begun=len(rows))
         raise
-    except CheckFailed as error:
+    except (CheckFailed, Refused) as error:
+        desk.leave()  # nobody listens any more: what protects goes on, no entry does
         _stopped(desk, error)
         raise
 
 
 def _stopped(desk: LiveDesk, error: HybridnbError) -> None:
-    desk.record.alert(f"{error}—stopped")
+    if not isinstance(error, Refused):  # that one is told to who started it
+        desk.record.alert(f"{error}—stopped")
     desk.record.commit()
 
 
@@ -144,8 +148,7 @@ def _traded(desk: LiveDesk, rows: Sequence[Mapping[str, Any]]) -> State:
         _check_prices(desk)
         open_desk(desk)
     reconcile(desk, desk.floor.broker.statement())
-    if "session_opened" not in kinds:
-        desk.disown_entries()
+    desk.disown_entries()
     # What operators asked for meanwhile comes before anything is sent.
     desk.take_back()
     for action in desk.floor.actions():

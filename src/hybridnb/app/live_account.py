@@ -98,9 +98,11 @@ def adopt_account(
         desk.opening_equity = value
         desk.commit()
         named = {position.decision_id for position in positions.values()}
-        stale = [o.client_id for o in desk.venue.working if o.decision_id not in named]
+        mine = [o for o in desk.venue.working if o.leg.reduces and o.decision_id in named]
+        stale = [o.client_id for o in desk.venue.working if o not in mine]
         desk.record_all(desk.venue.cancel(stale))
         desk.guard()  # every position gets its stop at the broker
+        desk.tell_left()
         legs = [plain(order) for order in desk.venue.working]
         found = _both(seat, desk, statement, wrong) | {"working": legs}
         close_book(desk, value)

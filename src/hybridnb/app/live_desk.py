@@ -196,4 +196,5 @@ class LiveDesk(GuardedDesk):
                 break  # nothing was heard, nor sent that could have traded since
         for each in wrong:
             self.record.alert(f"at the close, {each}")
+        self.tell_left()
         self.commit()

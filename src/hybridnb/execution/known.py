@@ -129,7 +129,7 @@ class Known:
         changed = []
         for answer in answers:
             known = self.orders.get(answer.client_id)
-            if known is None:
+            if known is None or self._never_was(known, answer):
                 continue
             told = self._told(known, answer)
             after = known if told is None else advance(known, report_of(told))
@@ -137,6 +137,11 @@ class Known:
                 self._put(after)
                 changed.append(after)
         return changed
+
+    def _never_was(self, known: Order, answer: Order) -> bool:
+        """The broker rejected what was withdrawn here before it was heard of: over either way."""
+        ended = not known.state.open and not known.filled and known.client_id not in self.there
+        return ended and answer.state is OrderState.REJECTED and not answer.filled
 
     def _told(self, known: Order, answer: Order) -> Order | None:
         """A report without the fills that are yet to be told; None where it must wait for them."""

@@ -6,7 +6,7 @@ arrived. What nothing explains is a difference, and a difference needs a person.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hybridnb.domain import SCALE, Fill, Leg, Order, OrderState, OrderType, Position
@@ -64,7 +64,11 @@ class Arrears:
 
 
 def arrears(
-    known: Mapping[str, Order], booked: Mapping[str, Fill], statement: Statement
+    known: Mapping[str, Order],
+    booked: Mapping[str, Fill],
+    statement: Statement,
+    *,
+    there: Collection[str] = (),
 ) -> Arrears:
     """Compare orders and executions with a statement.
 
@@ -74,6 +78,8 @@ def arrears(
         Every order of the book by client id; `filled` counts the fills booked.
     booked : mapping of str to Fill
         Every fill booked, by fill id.
+    there : collection of str
+        Ids that the broker was known to have: it said itself what became of them.
     """
     mine = [f for f in statement.fills if f.client_id in known]
     fresh = tuple(replace(f, leg=known[f.client_id].leg) for f in unseen(booked, mine))
@@ -83,12 +89,14 @@ def arrears(
     theirs = {order.client_id: order for order in statement.orders}
     changed, lost = [], []
     for order in known.values():
-        there = theirs.get(order.client_id)
-        # One that an unfinished session left is taken to be over, until it is seen to work.
-        left = order.state is OrderState.EXPIRED and there is not None
+        at_work = theirs.get(order.client_id)
+        # One that an unfinished session left, or that seemed never to have arrived, is taken to
+        # be over until it is seen to work.
+        ended = order.state is OrderState.EXPIRED or order.client_id not in there
+        left = ended and order.state is not OrderState.FILLED and at_work is not None
         if order.state is OrderState.CREATED or not (order.state.open or left):
             continue
-        now = _now(order, there, filled[order.client_id])
+        now = _now(order, at_work, filled[order.client_id])
         if now is None:
             lost.append(order)
         elif now != order:

@@ -86,6 +86,7 @@ class Wire(Known):
         return named
 
     def _send(self, orders: Sequence[Order], *, again: bool) -> list[Order]:
+        orders = [self._shrunk(order) for order in orders]
         checked = self._check(orders, again) if orders else []
         sent = [replace(o, state=SUBMITTED) for o in checked if o.state.open]
         out = [o for o in checked if not o.state.open]
@@ -114,10 +115,19 @@ class Wire(Known):
         others = [o for o in self.working if o.symbol == order.symbol and o.leg.reduces]
         if any(o.leg in _LEGS and o.client_id != order.client_id for o in others):
             return replace(order, state=CREATED)
-        left = min(order.left, abs(self._held(order.symbol)) - self.unheard(order.symbol))
-        if left <= 0:
+        if self._at_hand(order.symbol) <= 0:
             return replace(order, state=CANCELLED, note="nothing was left to close")
-        return replace(order, quantity=order.filled + left)
+        return self._shrunk(order)
+
+    def _shrunk(self, order: Order) -> Order:
+        """A closing order of no more than there is to close, if there is anything."""
+        left = min(order.left, self._at_hand(order.symbol))
+        small = leaves(order) and 0 < left < order.left
+        return replace(order, quantity=order.filled + left) if small else order
+
+    def _at_hand(self, symbol: str) -> int:
+        """Units of a position, less what filled and no fill has told."""
+        return abs(self._held(symbol)) - self.unheard(symbol)
 
     def amend(self, orders: Sequence[Order]) -> list[Order]:
         """Make working orders have this quantity left and these prices; send unknown ones.
@@ -161,7 +171,7 @@ class Wire(Known):
 
     def _wanted(self, order: Order) -> Order | None:
         """The order as it is to be; None where it is so already, or can't be changed now."""
-        if order.leg is Leg.TARGET and not self.both_legs:
+        if order.leg is Leg.TARGET and not self.both_legs and not leaves(order):
             return None
         order = self._named(order)
         known = self.orders.get(order.client_id)
@@ -215,7 +225,7 @@ class Wire(Known):
         """
         before = dict(self.orders)
         fills = self.fresh(statement.fills)
-        found = arrears(self.orders, self.booked, statement)
+        found = arrears(self.orders, self.booked, statement, there=self.there)
         self.foreign = found.foreign
         self.remember(found.orders)
         there = [o for o in found.lost if o.client_id in self.there]
