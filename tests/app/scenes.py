@@ -173,8 +173,11 @@ class Gapped(WildBroker):
         return super()._submit(order)
 
 
-def left_unfinished(scene: Scene) -> State:
-    """The state that the next session opens with."""
-    names = {row["session"] for row in scene.rows}
-    ordinals = dict.fromkeys(names, scene.panel.day(281).ordinal)
-    return unfinished(scene.state, scene.rows, scene.setup.policy.risk, ordinals=ordinals)
+def left_unfinished(scene: Scene, row: int = 281) -> State:
+    """The state that the next session opens with, as a start of it takes it over."""
+    floor = Floor(scene.make(), pace=lambda _: iter(()), clock=float)
+    past = [r for r in scene.past if r not in scene.rows]
+    day, rows = scene.panel.day(row), scene.rows
+    return restored(
+        plain(unfinished(scene.state, day, scene.setup, rows=rows, past=past, floor=floor))
+    )

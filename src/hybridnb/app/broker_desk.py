@@ -23,6 +23,8 @@ from hybridnb.execution.wire import Wire
 from hybridnb.ports import Broker, Statement
 from hybridnb.risk import disable, disabled
 
+EVERY = 60.0  # seconds between two comparisons of both accounts
+
 
 @dataclass(frozen=True, slots=True)
 class Floor:
@@ -44,6 +46,8 @@ class Floor:
         tells prices: the collar then takes the last closes.
     actions : callable
         What operators asked for since the last call.
+    every : float
+        Seconds between two comparisons of both accounts.
     show : callable
         Gets the desk after each time of listening, to be looked at.
     """
@@ -55,6 +59,7 @@ class Floor:
     prices: Callable[[], Mapping[str, int]] = dict
     watch: Callable[[Sequence[str]], None] | None = None
     actions: Callable[[], Sequence[Mapping[str, Any]]] = tuple
+    every: float = EVERY
     show: Callable[[Any], None] = lambda _: None
 
 
@@ -68,7 +73,7 @@ class BrokerDesk(Desk):
     ) -> None:
         self.floor, self.sent, self.accrued = floor, Sent(), False
         self._kept = 0  # rows that are durable
-        self.traded: dict[str, int] = {}  # last prices at which symbols traded this session
+        self.seen: dict[str, int] = {}  # last prices of this session: fills, and what was told
         wire = Wire(
             floor.broker,
             check=self.checked,
@@ -131,7 +136,7 @@ class BrokerDesk(Desk):
         return facts_of(orders, self.day, {**known, **self.floor.prices()}, held=self._held)
 
     def _standing(self) -> Standing:
-        return standing_of(self.state, self.day, self.setup, {**self.traded, **self.floor.prices()})
+        return standing_of(self.state, self.day, self.setup, {**self.seen, **self.floor.prices()})
 
     def take(self, fills: Sequence[Fill]) -> None:
         """Book what was told at once, then give each position its legs."""
@@ -162,7 +167,7 @@ class BrokerDesk(Desk):
         """Legs of the position's full size; without one, nothing that reduces left at work."""
         position = self.state.book.positions.get(symbol)
         mine = [o for o in self.venue.working if o.symbol == symbol and o.leg.reduces]
-        if position is None:
+        if position is None or abs(position.quantity) <= self.venue.gone.get(symbol, 0):
             return self.venue.cancel([o.client_id for o in mine])
         over = self.venue.cancel([o.client_id for o in mine if not self._is_wanted(o)])
         return over + self.venue.amend(self._standing_legs(position))
@@ -205,7 +210,7 @@ class BrokerDesk(Desk):
         the position isn't ours to trade on with: it halts, and the next start refuses.
         """
         over = self._beyond(fill)
-        self.traded[fill.symbol] = fill.price
+        self.seen[fill.symbol] = fill.price
         if over:
             risk = replace(self.state.risk, state=TradingState.HALTED)
             self.state = replace(self.state, risk=risk)

@@ -273,15 +273,18 @@ class Desk:
 
     def spend(self) -> None:
         """Buy whole units for what was set apart."""
-        sip = self.setup.policy.sip
-        bar = self.day.bars.get(sip.symbol)
-        if bar is None or self.state.book.sip_carry <= 0:
-            return
+        carry = self.state.book.sip_carry
+        price = self.sip_price() if carry > 0 else None
         # A unit costs its close, slippage and commission; this room keeps the sweep in the carry.
-        units = int(self.state.book.sip_carry / (bar.close * (1.0 + SWEEP_ROOM)))
+        units = 0 if price is None else int(carry / (price * (1.0 + SWEEP_ROOM)))
         if units > 0:
-            self.submit([make.sweep(self.day.session, sip.symbol, units)])
+            self.submit([make.sweep(self.day.session, self.setup.policy.sip.symbol, units)])
             self.fills(CLOSE)
+
+    def sip_price(self) -> int | None:
+        """What a unit of the SIP costs at the close; None where nothing tells."""
+        bar = self.day.bars.get(self.setup.policy.sip.symbol)
+        return None if bar is None else bar.close
 
     def end(self) -> None:
         """The bar is over: what is left of the entries expires."""

@@ -15,6 +15,7 @@ from hybridnb.app.state import State
 from hybridnb.domain import Leg, Order, OrderState, OrderType, TradingState
 from hybridnb.errors import BrokerDown, CheckFailed
 from hybridnb.execution.reconcile import leaves, uncovered
+from hybridnb.ports import Statement
 from hybridnb.risk import disabled
 
 TRIES = 3  # times a stop is asked for before its position is given up
@@ -78,6 +79,16 @@ class GuardedDesk(BrokerDesk):
         """Withdraw what is disowned, as often as it is heard of: also after a restart."""
         mine = [o.client_id for o in self.venue.working if o.client_id in self._disowned]
         self.record_all(self.venue.cancel(mine))
+
+    def astray(self, statement: Statement, symbols: Sequence[str]) -> dict[str, int]:
+        """Units of these symbols' positions that aren't at the broker, where there are any."""
+        found = {}
+        for symbol in symbols:
+            held, there = self._held(symbol), statement.holdings.get(symbol)
+            sign = 1 if held > 0 else -1
+            left = max(0, there.quantity * sign) if there is not None else 0
+            found[symbol] = max(0, abs(held) - left)
+        return {symbol: units for symbol, units in found.items() if units}
 
     def put_back(self) -> None:
         """Bring stops to their positions' levels, as a session starts: they rested elsewhere.
@@ -171,4 +182,4 @@ class GuardedDesk(BrokerDesk):
         """Symbols of which something is in doubt, or yet to be told."""
         orders = self.venue.orders
         doubtful = {o.symbol for o in self.venue.working if o.state is OrderState.UNKNOWN}
-        return doubtful | {orders[i].symbol for i in self.venue.behind()}
+        return doubtful | {orders[i].symbol for i in self.venue.behind()} | self.venue.gone.keys()

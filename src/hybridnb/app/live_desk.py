@@ -19,6 +19,7 @@ from hybridnb.app.state import State
 from hybridnb.canonical import plain
 from hybridnb.domain import Leg, Order, OrderState, TradingState
 from hybridnb.execution.paper import CLOSE
+from hybridnb.execution.reconcile import Difference
 from hybridnb.execution.safety import Standing
 from hybridnb.execution.sent import enabled
 from hybridnb.risk import disabled, marked
@@ -27,7 +28,7 @@ from hybridnb.stops import trail
 __all__ = ["Floor", "LiveDesk"]
 
 LIVE = "live"  # a mark between the open and the close
-MOVE = 0.001  # change of the day's P&L, share of equity, that is worth a row
+MOVE = 0.001  # change of a price, or of the day's P&L as a share of equity, that is worth a row
 SETTLES = 10  # comparisons at the close, until one brings no news
 
 
@@ -39,7 +40,10 @@ class LiveDesk(GuardedDesk):
     ) -> None:
         self._marked: tuple[Mapping[str, int], int] = ({}, 0)  # prices and fills that were marked
         self._pnl = 0.0  # of the last mark that was recorded
+        self._best: dict[str, int] = {}  # best prices that were recorded
         self._strangers: set[str] = set()  # orders and fills that aren't ours, once alerted
+        self._compared = floor.clock()  # when both accounts last were
+        self._wrong: list[Difference] = []  # what differed then
         super().__init__(state, day, setup, record, floor=floor)
 
     def fills(self, phase: str) -> None:
@@ -54,6 +58,8 @@ class LiveDesk(GuardedDesk):
         self.recosted()
         prices = self.floor.prices()
         self.relied(prices)
+        self.seen |= prices
+        self.follow(prices)
         facts = (dict(prices), len(self.venue.booked))
         if facts != self._marked and not (self.day.bars and not prices):
             self._marked = facts
@@ -64,6 +70,22 @@ class LiveDesk(GuardedDesk):
         self.guard()
         self.commit()
         self.floor.show(self)
+
+    def follow(self, prices: Mapping[str, int]) -> None:
+        """Keep the best prices of what is held, where no bar will tell them: stops trail by them.
+
+        Each is a row when it has moved enough, so that a restart goes on from there.
+        """
+        positions = dict(self.state.book.positions)
+        for symbol in positions.keys() & prices.keys() - self.day.bars.keys():
+            held, price = positions[symbol], prices[symbol]
+            if (price - held.best) * held.quantity <= 0:
+                continue
+            positions[symbol] = replace(held, best=price)
+            if abs(price - self._best.get(symbol, held.best)) >= MOVE * price:
+                self._best[symbol] = price
+                self.record.add("best_price", symbol=symbol, price=price)
+        self.state = replace(self.state, book=replace(self.state.book, positions=positions))
 
     def relied(self, prices: Mapping[str, int]) -> None:
         """While the feed is interrupted nothing new is sent; a clock that went back halts."""
@@ -85,10 +107,34 @@ class LiveDesk(GuardedDesk):
         news = [each for i, each in ids.items() if i not in self._strangers]
         if news:
             self._strangers |= set(ids)
-            self.record.add("foreign", differences=[plain(each) for each in news])
-            told = "; ".join(str(each) for each in news)
-            self.record.alert(f"not of this book, no entries until an operator resumes: {told}")
-            self.reduce()
+            self._tell_foreign(news)
+        if news or abs(self.floor.clock() - self._compared) >= self.floor.every:
+            self.strayed(sure=bool(news))
+
+    def strayed(self, *, sure: bool) -> None:
+        """Compare positions with the broker's: what somebody else closed no leg may close again.
+
+        It may have traded between the parts of a statement: what isn't sure counts when the next
+        one says the same.
+        """
+        sip, statement = self.setup.policy.sip.symbol, self.floor.broker.statement()
+        wrong = [w for w in self.compare(statement) if w.what == "quantity" and w.symbol != sip]
+        agreed, self._wrong = sure or wrong == self._wrong, wrong
+        self._compared = self.floor.clock() if agreed else -self.floor.every
+        gone = self.astray(statement, [w.symbol for w in wrong]) if agreed else self.venue.gone
+        if gone == self.venue.gone:
+            return
+        self.venue.gone = gone
+        if gone:
+            self._tell_foreign(wrong)
+        for symbol in sorted(gone):
+            self.record_all(self._legs_of(symbol))
+
+    def _tell_foreign(self, found: Sequence[Difference]) -> None:
+        self.record.add("foreign", differences=[plain(each) for each in found])
+        told = "; ".join(str(each) for each in found)
+        self.record.alert(f"not of this book, no entries until an operator resumes: {told}")
+        self.reduce()
 
     def reduce(self, to: TradingState = TradingState.REDUCING) -> None:
         """No entries from now on; a halt stays a halt."""
@@ -146,10 +192,9 @@ class LiveDesk(GuardedDesk):
         """After the range, move the stops of what is still open, and see that they hold."""
         positions = dict(self.state.book.positions)
         for symbol, held in positions.items():
-            bar = self.day.bars.get(symbol)
-            if bar is not None:
-                tick = self.day.instruments[symbol].tick
-                positions[symbol] = trail(held, self._rule, high=bar.high, low=bar.low, tick=tick)
+            bar, tick = self.day.bars.get(symbol), self.day.instruments[symbol].tick
+            high, low = (bar.high, bar.low) if bar is not None else (held.best, held.best)
+            positions[symbol] = trail(held, self._rule, high=high, low=low, tick=tick)
         self.state = replace(self.state, book=replace(self.state.book, positions=positions))
         for symbol in sorted(positions):
             self.record_all(self.venue.amend(self._standing_legs(positions[symbol])))
@@ -162,8 +207,8 @@ class LiveDesk(GuardedDesk):
             super().accrue()
 
     def day_pnl(self, at: str) -> tuple[int, float | None]:
-        # What isn't quoted is worth what it last traded at here; else its last close.
-        now = {**self.traded, **self.floor.prices()}
+        # What isn't quoted is worth what was last seen of it; else its last close.
+        now = {**self.seen, **self.floor.prices()}
         here = {s: p for s, p in now.items() if s not in self.day.bars}
         day = self.day
         try:
@@ -179,6 +224,14 @@ class LiveDesk(GuardedDesk):
         """
         super().end()
         self._settle()
+        self.day = replace(self.day, last={**self.day.last, **self.seen})
+
+    def sip_price(self) -> int | None:
+        """Its close, or its price now, where the broker tells one when it is asked."""
+        symbol, close = self.setup.policy.sip.symbol, super().sip_price()
+        if close is None and self.floor.watch is not None:
+            self.floor.watch([symbol])
+        return self.floor.prices().get(symbol) if close is None else close
 
     def _settle(self) -> None:
         for _ in range(SETTLES):

@@ -38,10 +38,9 @@ class Word(NamedTuple):
 class LivePrices:
     """Last prices by symbol, in 1/10,000; nothing from a broker that tells none.
 
-    Without the price of a position the day's P&L has what it last traded at in the session, else
+    Without the price of a position the day's P&L has what was last seen of it in the session, else
     its last close: the kill switch then sees what fills realise and nothing else of it, until the
-    feed has the session's bar. A symbol
-    that the broker can't price is named in an alert, once.
+    feed has the session's bar. A symbol that the broker can't price is named in an alert, once.
 
     Parameters
     ----------

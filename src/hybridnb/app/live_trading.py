@@ -6,6 +6,7 @@ other the session in progress, decided on the bars before it.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ import pandas as pd
 from pydantic import TypeAdapter
 
 from hybridnb.app.asking import answer_pending, asking_of
+from hybridnb.app.broker_desk import EVERY
 from hybridnb.app.brokers import BrokerRequest, open_broker, section
 from hybridnb.app.context import Context, Request, open_day
 from hybridnb.app.deciding import decider
@@ -171,6 +173,7 @@ def _run(seat: Seat, clock: Clock, seconds: float | None) -> None:
         bars=lambda: day.bars,
         prices=prices,
         watch=prices.watch,
+        every=math.inf if isinstance(broker, PaperBroker) else EVERY,
         actions=listener(seat.ledger, seat.book),
         show=LiveView(seat.context.home, seat.book),
     )
@@ -196,8 +199,7 @@ def take_seat(
 ) -> Seat:
     """Everything of a session before its first order; connects to the broker."""
     book = check_book(ledger, context, broker)
-    before = state_before(ledger, context, book)
-    state = _taken_over(before, context, ready, ledger=ledger, book=book)
+    state = state_before(ledger, context, book)
     day = ready.panel.day(ready.panel.position(context.session))
     policy = context.settings.policy
     rows = ledger.rows("session", book=book, session=context.session)
@@ -213,32 +215,36 @@ def take_seat(
         found = open_broker(broker, asked, demo=policy.mode is Mode.DEMO)
         there, test = found.broker, found.test
     setup = setup_of(context, ready, book=book)
-    mode = kept_in_demo(opened_by(state.risk, day.ordinal, setup.actions), setup).mode
-    setup = replace(
-        setup,
-        # A switch that was latched, or a quarantine, opens in DEMO: then an account of real
-        # money keeps its brackets and decides nothing.
-        entries=test or mode is not Mode.DEMO,
-        decide=decider(len(day.symbols), context.home.kernels),
-    )
+    setup = replace(setup, decide=decider(len(day.symbols), context.home.kernels))
     record = _recorder(context, ledger, setup, day, rows=rows, broker=broker)
-    return Seat(context, ledger, book, day, state, setup, record, there, ready, past)
+    seat = Seat(context, ledger, book, day, state, setup, record, there, ready, past)
+    state = _taken_over(seat)
+    mode = kept_in_demo(opened_by(state.risk, day.ordinal, setup.actions), setup).mode
+    # A switch that was latched, or a quarantine, opens in DEMO: then an account of real money
+    # keeps its brackets and decides nothing.
+    entries = test or mode is not Mode.DEMO
+    return replace(seat, state=state, setup=replace(setup, entries=entries))
 
 
-def _taken_over(
-    state: State, context: Context, ready: Prepared, *, ledger: Ledger, book: str
-) -> State:
+def _taken_over(seat: Seat) -> State:
     """The state after sessions, too, that were begun and that nobody closed."""
+    ledger, book, state = seat.ledger, seat.book, seat.state
     begun, over = (
         [row["session"] for row in ledger.rows("session", kind=kind, book=book)]
         for kind in ("session_opened", "session_closed")
     )
-    last = max((name for name in over if name < context.session), default="")
-    left = sorted({name for name in begun if last < name < context.session})
-    rows = [row for name in left for row in ledger.rows("session", book=book, session=name)]
-    panel = ready.panel
-    ordinals = {name: int(panel.ordinals[panel.position(name)]) for name in left}
-    return unfinished(state, rows, context.settings.policy.risk, ordinals=ordinals)
+    last = max((name for name in over if name < seat.context.session), default="")
+    panel, floor = seat.ready.panel, Floor(seat.broker, pace=lambda _: iter(()), clock=float)
+    for name in sorted({name for name in begun if last < name < seat.context.session}):
+        state = unfinished(
+            state,
+            panel.day(panel.position(name)),
+            seat.setup,
+            rows=ledger.rows("session", book=book, session=name),
+            past=[row for row in seat.past if row["session"] < name],
+            floor=floor,
+        )
+    return state
 
 
 def _recorder(

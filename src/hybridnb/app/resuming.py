@@ -8,17 +8,20 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from hybridnb.app.live_desk import LiveDesk
+from hybridnb.app.desk import Setup
+from hybridnb.app.live_desk import Floor, LiveDesk
 from hybridnb.app.live_prices import BACK, STALLED
-from hybridnb.app.records import decision_rows
+from hybridnb.app.panel import Day
+from hybridnb.app.records import Recorder, decision_rows
 from hybridnb.app.replying import kept_in_demo
-from hybridnb.app.standing import stood, wanted
+from hybridnb.app.session import left_by
+from hybridnb.app.standing import wanted
 from hybridnb.app.state import Origin, State
 from hybridnb.domain import Fill, Leg, Order, OrderState, TradingState
 from hybridnb.escalation.triggers import read_state
+from hybridnb.execution.paper import CLOSE
 from hybridnb.execution.sent import executed
-from hybridnb.policy import Risk
-from hybridnb.risk import Closed, RiskState, disable, disabled, marked, opened
+from hybridnb.risk import Closed, disabled, marked, opened
 from hybridnb.stops import tighter
 
 Rows = Sequence[Mapping[str, Any]]
@@ -68,11 +71,11 @@ def resume(desk: LiveDesk, rows: Rows) -> None:
                 book = replace(desk.state.book, sip_carry=row["carry"])
                 desk.state, desk.accrued = replace(desk.state, book=book), True
             case "mark":
-                risk = risk_after(desk.state.risk, row, desk.setup.policy.risk)
+                policy = desk.setup.policy.risk
+                risk, _ = marked(desk.state.risk, policy, row["day_pnl"], at=row["session"])
                 desk.state = replace(desk.state, risk=risk)
-            case "triggers":
-                watch = replace(desk.state.watch, triggers=read_state(row["state"]))
-                desk.state = replace(desk.state, watch=watch)
+            case "triggers" | "best_price":
+                _watched(desk, row)
             case "operator" | "foreign" | "halted" | "disabled" | "alert":
                 before = disabled(desk.state.risk)
                 _steered(desk, row)
@@ -98,39 +101,30 @@ def _steered(desk: LiveDesk, row: Mapping[str, Any]) -> None:
             desk.reduce()
 
 
-def risk_after(risk: RiskState, row: Mapping[str, Any], policy: Risk) -> RiskState:
-    """The control plane after a recorded mark, action, or symbol that was disabled."""
-    match row["kind"]:
-        case "mark":
-            return marked(risk, policy, row["day_pnl"], at=row["session"])[0]
-        case "operator":
-            return stood(risk, row)
-        case "disabled":
-            return disable(risk, row["symbol"], row["reason"])
-    return risk
+def unfinished(
+    state: State, day: Day, setup: Setup, *, rows: Rows, past: Rows, floor: Floor
+) -> State:
+    """The state as a session left it that was begun and that nobody closed.
 
-
-def unfinished(state: State, rows: Rows, policy: Risk, *, ordinals: Mapping[str, int]) -> State:
-    """The state as sessions left it that were begun and never closed.
-
-    What they traded the broker's statement has to tell; a kill, a brake, a disabled symbol and
-    what the triggers remember stand in these rows alone.
+    What happened since, the broker's statement has to tell.
 
     Parameters
     ----------
-    rows : sequence of mapping
-        Of those sessions, in order.
-    ordinals : mapping of str to int
-        By session.
+    state : State
+        As the session before left it.
+    day : Day
+        Of the session.
+    rows, past : sequence of mapping
+        Of the session; of those before it, as for `remember`.
+    floor : Floor
+        Nothing is asked of it.
     """
-    risk, watch = state.risk, state.watch
-    for row in rows:
-        if row["kind"] == "session_opened":
-            risk, _ = opened(risk, ordinals[row["session"]])
-        if row["kind"] == "triggers":
-            watch = replace(watch, triggers=read_state(row["state"]))
-        risk = risk_after(risk, row, policy)
-    return replace(state, risk=risk, watch=watch)
+    record = Recorder(book=setup.book, session=day.session, stamp={}, rows=rows)
+    desk = LiveDesk(state, replace(day, bars={}), setup, record, floor=floor)
+    remember(desk, past)
+    resume(desk, rows)
+    value, _ = desk.day_pnl(CLOSE)
+    return left_by(desk, value)
 
 
 def _body(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,6 +134,18 @@ def _body(row: Mapping[str, Any]) -> dict[str, Any]:
 def _commission(desk: LiveDesk, row: Mapping[str, Any]) -> None:
     known = desk.venue.booked[row["fill_id"]]
     desk.venue.remember(fills=[replace(known, commission=row["commission"])])
+
+
+def _watched(desk: LiveDesk, row: Mapping[str, Any]) -> None:
+    """What the triggers remember, and the best price of what is held."""
+    state = desk.state
+    if row["kind"] == "triggers":
+        watch = replace(state.watch, triggers=read_state(row["state"]))
+        desk.state = replace(state, watch=watch)
+    elif row["symbol"] in state.book.positions:
+        held = replace(state.book.positions[row["symbol"]], best=row["price"])
+        positions = {**state.book.positions, held.symbol: held}
+        desk.state = replace(state, book=replace(state.book, positions=positions))
 
 
 def _filled(desk: LiveDesk, fill: Fill) -> None:

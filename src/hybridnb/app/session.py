@@ -217,23 +217,30 @@ def _withheld(orders: list[Order], desk: Desk) -> list[Order]:
 
 def close_book(desk: Desk, value: int) -> State:
     """End the session at this equity: what is carried to the next, recorded."""
-    day, risk = desk.day, desk.setup.policy.risk
+    day, state = desk.day, left_by(desk, value)
+    desk.record.closing(
+        equity=value,
+        day_pnl=(value - desk.opening_equity) / desk.opening_equity,
+        drawdown=1.0 - value / state.peak,
+        prices={
+            s: day.bars[s].close if s in day.bars else day.last[s]
+            for s in sorted(state.book.positions)
+        },
+        state=state,
+    )
+    desk.record.commit()
+    return state
+
+
+def left_by(desk: Desk, value: int) -> State:
+    """What a session that ends at this equity carries to the next."""
     held = desk.state.book.positions
-    state = State(
+    return State(
         book=desk.state.book,
-        risk=settled(desk.state.risk, risk, equity=value, trades=desk.closed),
+        risk=settled(desk.state.risk, desk.setup.policy.risk, equity=value, trades=desk.closed),
         working=tuple(desk.venue.working),
         origins={s: o for s, o in desk.state.origins.items() if s in held},
         peak=max(desk.state.peak, value),
         watch=desk.state.watch,
         owed=tuple(sorted(desk.owing.of(desk.state))),
     )
-    desk.record.closing(
-        equity=value,
-        day_pnl=(value - desk.opening_equity) / desk.opening_equity,
-        drawdown=1.0 - value / state.peak,
-        prices={s: day.bars[s].close if s in day.bars else day.last[s] for s in sorted(held)},
-        state=state,
-    )
-    desk.record.commit()
-    return state

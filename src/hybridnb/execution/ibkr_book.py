@@ -160,15 +160,11 @@ class Book:
         return working | {self._contracts.symbol_of(contract) for contract in held}
 
     def events(self) -> Events:
-        """What changed since the caller was told last; others' orders are no events."""
+        """What changed since the caller was told last; of others' orders the fills alone."""
         views = self.views()
         mine = {i: o for i, o in views.items() if not i.startswith("perm-")}
         changed = tuple(o for i, o in mine.items() if self.told.get(i) != o)
-        fills = tuple(
-            fill
-            for fill in self.fills()
-            if fill.fill_id not in self._told_fills and not fill.client_id.startswith("perm-")
-        )
+        fills = tuple(fill for fill in self.fills() if fill.fill_id not in self._told_fills)
         self.told |= mine
         self._told_fills |= {fill.fill_id for fill in fills}
         return Events(orders=changed, fills=fills)

@@ -29,6 +29,8 @@ class Known:
         count until the exit that takes the stop's place is over.
     foreign : tuple of Difference
         Orders and executions of the last statement that aren't ours.
+    gone : dict
+        By symbol units of a position that aren't at the broker: somebody else closed them.
     """
 
     def __init__(self) -> None:
@@ -39,6 +41,7 @@ class Known:
         self.there: set[str] = set()
         self.refused: dict[str, tuple[int, int | None]] = {}
         self.foreign: tuple[Difference, ...] = ()
+        self.gone: dict[str, int] = {}
         self._costs: list[tuple[Fill, int]] = []
 
     @property
@@ -78,9 +81,9 @@ class Known:
         return {i for i, units in self.reported.items() if units > known[i].filled}
 
     def unheard(self, symbol: str, *, but: str = "") -> int:
-        """Units that closing orders of a symbol, but one, filled and no fill has told yet."""
+        """Units of a position that are gone and no fill has told: by closing orders but one."""
         mine = [self.orders[i] for i in self.behind() if i != but]
-        return sum(
+        return self.gone.get(symbol, 0) + sum(
             self.reported[o.client_id] - o.filled
             for o in mine
             if o.symbol == symbol and o.leg.reduces

@@ -200,9 +200,11 @@ class Wire(Known):
         if phase == END:
             yield self.cancel([o.client_id for o in self.working if not o.leg.reduces]), []
         for _ in self._pace(phase):
-            before = self.behind()
-            yield self.heard(self.broker.poll())
-            if before & self.behind() or any(o.state is UNKNOWN for o in self.working):
+            before, events = self.behind(), self.broker.poll()
+            strange = any(fill.client_id not in self.orders for fill in events.fills)
+            yield self.heard(events)
+            doubtful = any(o.state is UNKNOWN for o in self.working)
+            if strange or doubtful or before & self.behind():
                 found = self.settled(self.broker.statement())
                 yield list(found.orders), list(found.fills)
             waiting = [o for o in self.working if o.state is CREATED]
