@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hybridnb.app.checking import facts_of, standing_of
+from hybridnb.app.checking import bookable, facts_of, standing_of
 from hybridnb.app.desk import Desk, Setup
 from hybridnb.app.panel import Day
 from hybridnb.app.records import Recorder
@@ -14,6 +14,7 @@ from hybridnb.app.state import Origin, State
 from hybridnb.book import Closing
 from hybridnb.canonical import plain
 from hybridnb.domain import Bar, Fill, Leg, Order, Position, TradingState
+from hybridnb.errors import CheckFailed
 from hybridnb.execution.brackets import is_alone, legs
 from hybridnb.execution.oco import OcoRule
 from hybridnb.execution.reconcile import Difference, differences, money
@@ -189,6 +190,11 @@ class BrokerDesk(Desk):
         return legs(position)[: 1 if alone else 2]
 
     def book_live(self, fill: Fill) -> None:
+        if not bookable(fill, self.day, self._held(fill.symbol)):
+            raise CheckFailed(
+                f"{fill.symbol}, fill {fill.fill_id}, can't be booked: the feed has no range of it",
+                remedy="Bring the symbol back into the feed, or close the position at the broker.",
+            )
         over = self._beyond(fill)
         closing = self.applied(fill)
         self.record.fill(fill)
@@ -263,12 +269,18 @@ class BrokerDesk(Desk):
         """Book what a statement explains, and record it with what it doesn't."""
         found = self.venue.settled(statement)
         self.record_all(found.orders)
+        wrong, late = list(found.foreign), []
         for fill in found.fills:
-            self.book_live(fill)
-        self.count(found.fills)
+            if bookable(fill, self.day, self._held(fill.symbol)):
+                self.book_live(fill)
+                late.append(fill)
+            else:  # it is found again until it can be
+                del self.venue.booked[fill.fill_id]
+                told = f"{fill.fill_id}: {fill.side} {fill.quantity}"
+                wrong.append(Difference("fill", fill.symbol, "no range in the feed", told))
+        self.count(late)
         self.recosted()
         sip = self.setup.policy.sip.symbol
-        wrong: list[Difference] = list(found.foreign)
         wrong += differences(self.state.book.positions, statement, ignore=[sip])
         holding = statement.holdings.get(sip)
         ours, theirs = self.state.book.sip_units, holding.quantity if holding else 0
@@ -279,7 +291,7 @@ class BrokerDesk(Desk):
         self.record.add(
             "reconciled",
             broker=self.floor.broker.name,
-            fills=[f.fill_id for f in found.fills],
+            fills=[f.fill_id for f in late],
             orders=[o.client_id for o in found.orders],
             lost=[o.client_id for o in found.lost],
             differences=[plain(d) for d in wrong],

@@ -1,4 +1,4 @@
-"""What the pre-trade checks are told of a live session: each symbol's facts, and the account's."""
+"""What a live session is checked against: each symbol's facts, and the account's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hybridnb.app.panel import Day
 from hybridnb.app.state import State
 from hybridnb.app.watching import gross_of
 from hybridnb.book import equity
-from hybridnb.domain import Order
+from hybridnb.domain import Fill, Leg, Order
 from hybridnb.execution.safety import Facts, Standing
 from hybridnb.risk import disabled
 
@@ -63,3 +63,12 @@ def standing_of(state: State, day: Day, setup: Setup, prices: Mapping[str, int])
         restricted=setup.policy.lists.do_not_trade,
         disabled=disabled(risk),
     )
+
+
+def bookable(fill: Fill, day: Day, held: int) -> bool:
+    """Whether the feed has what booking takes: the instrument, and a range for a new stop."""
+    known = fill.symbol in day.instruments
+    if not known or fill.leg is not Leg.ENTRY or held:
+        return known
+    place = day.place.get(fill.symbol)
+    return place is not None and bool(day.columns["atr"][place] > 0.0)

@@ -29,6 +29,7 @@ from hybridnb.errors import (
 )
 from hybridnb.execution.brackets import legs
 from hybridnb.execution.oco import OcoRule
+from hybridnb.execution.orders import another, flatten
 from hybridnb.execution.reconcile import REMEDY
 from hybridnb.ports import Statement
 
@@ -132,7 +133,9 @@ def _check_rule(setup: Setup, floor: Floor) -> None:
 
 def _check_prices(desk: LiveDesk) -> None:
     """Equity that can't be computed must not be guessed."""
-    lost = sorted(desk.state.book.positions.keys() - desk.day.last.keys())
+    book, sip = desk.state.book, desk.setup.policy.sip.symbol
+    held = {*book.positions, *([sip] if book.sip_units else [])}
+    lost = sorted(held - desk.day.last.keys())
     if lost:
         raise Refused(
             f"held, and without a price in the feed: {', '.join(lost)}",
@@ -178,16 +181,23 @@ def _unsent(desk: LiveDesk, *, begun: bool) -> tuple[list[Order], list[Order]]:
 
 
 def _unrecorded(desk: LiveDesk, statement: Statement) -> bool:
-    """Take up the legs that were sent while the ledger couldn't be written, by their names.
+    """Take up what was sent while the ledger couldn't be written, by its names: legs and exits.
 
     Nobody else could have named them: a name is made of the book, the decision and the leg.
     """
-    held = desk.state.book.positions.values()
-    mine = {leg.client_id: leg for position in held for leg in legs(position)}
+    mine = {
+        order.client_id: order
+        for position in desk.state.book.positions.values()
+        for leg in (*legs(position), flatten(desk.day.session, position))
+        for order in (another(leg, tries) for tries in range(1, ASKED))
+        if order.client_id not in desk.venue.orders
+    }
+    there = {order.client_id: order for order in statement.orders}
+    named = mine.keys() & {*there, *(fill.client_id for fill in statement.fills)}
+    sent = {name: replace(mine[name], state=OrderState.SUBMITTED) for name in sorted(named)}
     found = [
-        replace(o, leg=mine[o.client_id].leg, decision_id=mine[o.client_id].decision_id)
-        for o in statement.orders
-        if o.client_id in mine and o.client_id not in desk.venue.orders
+        replace(there.get(name, order), leg=order.leg, decision_id=order.decision_id)
+        for name, order in sent.items()
     ]
     desk.record_all(found)
     desk.venue.remember(found)

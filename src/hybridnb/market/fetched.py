@@ -61,7 +61,8 @@ def market_of(source: Source, request: FeedRequest) -> MarketData:
 
     The bars of a session in progress aren't final, and nothing may be decided on them. What was
     fetched is kept in `request.store`, if there is one, until the next session is over: every
-    notebook of a day reads the same bars, and the server is asked once.
+    notebook of a day reads the same bars, and the server is asked once. An answer that lacks the
+    last session isn't kept.
 
     Raises
     ------
@@ -122,9 +123,12 @@ def _kept(source: Source, last: pd.Timestamp, store: Path | None) -> pd.DataFram
     words = json.dumps([source.feed, source.calendar, dict(source.asked)], sort_keys=True)
     name = hashlib.sha256(words.encode()).hexdigest()[:16]
     path = store / f"{source.feed}-{name}-{last:%Y-%m-%d}.parquet"
-    if not path.is_file():
-        keep(source.fetch(last), path)
-    return pd.read_parquet(path)
+    if path.is_file():
+        return pd.read_parquet(path)
+    found = source.fetch(last)
+    if len(found) and found["date"].max() >= f"{last:%Y-%m-%d}":  # else it is asked again
+        keep(found, path)
+    return found
 
 
 def keep(frame: pd.DataFrame, target: Path) -> None:

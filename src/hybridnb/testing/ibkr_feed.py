@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from hybridnb.testing import ibkr_messages as tws
 from hybridnb.testing.ibkr_messages import error
 
 LIVE, DELAYED, NONE, COMPETING = "live", "delayed", "none", "competing"
+SILENT, CUT = "silent", "cut"
 LINES = 100  # at once, of a login
 EMPTY = -10_000  # -1: there is no price
 SIZE = 100
@@ -42,14 +43,29 @@ class Feed:
 
 @dataclass(slots=True)
 class Feeds:
-    """Lines of market data; `quotes` are prices by symbol and name: bid, ask, last, close.
+    """Lines of market data, and bars of the past.
 
-    `permission` is what the login may have: `live`, `delayed`, `none`, or `competing`, when
-    another session of the login takes the data.
+    Attributes
+    ----------
+    permission : str
+        Which lines the login may have: `live`, `delayed`, `none`, or `competing`, when another
+        session of the login takes the data.
+    quotes : dict
+        Prices by symbol and name: bid, ask, last, close.
+    history : dict
+        Daily bars by symbol, told as they are: date as 20260105, four prices, volume (-1: unknown).
+        A symbol without is no contract (error 200).
+    refusals : dict
+        Code and words of the error that a question about a symbol's bars gets.
+    history_fault : str
+        Such questions are never answered (`silent`), or cut off in the middle of it (`cut`).
     """
 
     permission: str = LIVE
     quotes: dict[str, dict[str, int]] = field(default_factory=dict)
+    history: dict[str, Sequence[Sequence[Any]]] = field(default_factory=dict)
+    refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
+    history_fault: str = ""
     lines: list[Feed] = field(default_factory=list)
     _kinds: dict[int, int] = field(default_factory=dict)  # data type by listener
 
@@ -82,6 +98,23 @@ class Feeds:
         if len(kept) == len(self.lines):
             listener.send(error(request, 300, f"Can't find EId with tickerId:{request}"))
         self.lines = kept
+
+    def past(self, listener: Listener, fields: Sequence[str], symbol: str) -> bool:
+        """A reqHistoricalData message; False: the client is to be cut off."""
+        request, bars = int(fields[1]), self.history.get(symbol)
+        if self.history_fault == SILENT:
+            return True
+        if symbol in self.refusals:
+            listener.send(error(request, *self.refusals[symbol]))
+        elif bars is None:
+            words = "No security definition has been found for the request"
+            listener.send(error(request, 200, words))
+        else:
+            told = tws.historical_data(request, bars)
+            whole = self.history_fault != CUT
+            listener.send(told if whole else told[: len(told) // 2])
+            return whole
+        return True
 
     def leave(self, listener: Listener) -> None:
         """The client is gone with its lines."""

@@ -19,7 +19,9 @@ class Gateway(Market):
         """Answer a request; False: the client is to be cut off."""
         self.log.append(list(fields))
         answers: dict[str, Callable[[Peer, Sequence[str]], bool | None]] = {
-            "1": lambda peer, fields: self.feeds.subscribe(peer, fields, self._symbol(fields)),
+            "1": lambda peer, fields: self.feeds.subscribe(
+                peer, fields, self._symbol(fields, at=3)
+            ),
             "2": self.feeds.cancel,
             "3": self._place,
             "4": self._cancel,
@@ -29,6 +31,7 @@ class Gateway(Market):
             "8": self._next_id,
             "15": lambda peer, fields: None,
             "16": lambda peer, _: self._open_orders(peer, mine=False),
+            "20": lambda peer, fields: self.feeds.past(peer, fields, self._symbol(fields, at=2)),
             "49": lambda peer, _: peer.send(frame(49, 1, int(self._clock()))),
             "58": self._cancel_all,
             "59": lambda peer, fields: self.feeds.choose(peer, int(fields[2])),
@@ -94,9 +97,9 @@ class Gateway(Market):
         self._watching.add(id(peer))
         peer.send(*(self._position(symbol) for symbol in self.exchange.holdings), frame(62, 1))
 
-    def _symbol(self, fields: Sequence[str]) -> str:
-        """The exchange's symbol of the contract in a request for market data."""
-        name, currency = fields[4], fields[12]
+    def _symbol(self, fields: Sequence[str], *, at: int) -> str:
+        """The exchange's symbol of the contract that begins at a field of a request."""
+        name, currency = fields[at + 1], fields[at + 9]
         return name if currency == self.exchange.currency else f"{name}.{currency}"
 
     def _executions(self, peer: Peer, fields: Sequence[str]) -> None:
