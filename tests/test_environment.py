@@ -18,6 +18,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from hybridnb.market.feeds import BUILT_IN
+
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -87,7 +89,7 @@ def test_entry_points_name_what_exists() -> None:
             path = ROOT / "src" / f"{module.replace('.', '/')}.py"
             body = ast.parse(path.read_text(encoding="utf-8")).body
             assert attribute in {n.name for n in body if isinstance(n, ast.FunctionDef)}, target
-    assert set(groups["hybridnb.feeds"]) == {"sample", "closes", "folder", "planted"}
+    assert set(groups["hybridnb.feeds"]) == set(BUILT_IN)
 
 
 def test_makefile_has_every_target_and_names_what_is_missing() -> None:

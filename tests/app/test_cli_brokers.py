@@ -15,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -23,7 +24,10 @@ pytest.importorskip("ccxt", reason="the optional package ccxt isn't installed")
 
 from hybridnb.app import live_trading
 from hybridnb.app.cli import cli
+from hybridnb.app.home import home
 from hybridnb.app.ledgers import open_ledger
+from hybridnb.market import ibkr
+from hybridnb.market.fetched import last_over
 from hybridnb.testing import binance_server, ibkr_server
 from hybridnb.testing.binance_api import KEY, SECRET, Api
 from hybridnb.testing.exchange import Exchange
@@ -49,6 +53,14 @@ class AtIbkr:
     def serving(self) -> Iterator[Row]:
         with ibkr_server.running(self.gateway) as (port, _):
             yield {"port": port, "timeout_s": 5.0}
+
+    def tell(self, bars: pd.DataFrame, port: Row) -> Row:
+        """Have the history told; the section of the feed that asks for it."""
+        for symbol, mine in bars.groupby("symbol"):
+            days = mine["date"].str.replace("-", "")
+            told = mine.assign(date=days).drop(columns="symbol").itertuples(index=False)
+            self.gateway.feeds.history[str(symbol)] = [tuple(bar) for bar in told]
+        return {"port": port["port"], "symbols": sorted(set(bars["symbol"])), "timeout_s": 5.0}
 
     def quote(self, symbol: str, price: int) -> None:
         self.gateway.quote(symbol, last=price)
@@ -89,6 +101,20 @@ class AtCcxt:
         with binance_server.running(self.api) as server:
             unit = dict(driver.UNIT)
             yield {"base_url": server.url, "timeout_s": 5.0, "pause_ms": 0.0, "unit": unit}
+
+    def tell(self, bars: pd.DataFrame, section: Row) -> Row:
+        """Have the history told; the section of the feed that asks for it."""
+        for symbol, mine in bars.groupby("symbol"):
+            unit = Decimal(driver.UNIT[str(symbol)])
+            self.api.days[str(symbol).replace("/", "")] = [
+                [
+                    int(pd.Timestamp(date, tz="UTC").timestamp() * 1000),
+                    *(str(Decimal(str(price)) / unit) for price in prices),
+                    str(Decimal(str(volume)) * unit),
+                ]
+                for date, *prices, volume in mine.drop(columns="symbol").itertuples(index=False)
+            ]
+        return {"base_url": section["base_url"], "unit": section["unit"], "days": 320}
 
     def quote(self, symbol: str, price: int) -> None:
         unit = Decimal(driver.UNIT[symbol])
@@ -136,6 +162,7 @@ class Desk:
         self.hand, self.kind = hand, hand.kind
         self.days = driver.upcoming(self.kind, 3)
         self.bars, self.params, self.section = folder / "bars.csv", folder / "params", section
+        self.source: tuple[str, ...] = ("--data", str(self.bars))
         self.policy()
         self.prices: dict[str, int] = {}
         self.through(0)
@@ -153,8 +180,19 @@ class Desk:
 
     def words(self, command: str, n: int, *more: str) -> list[str]:
         date = self.days[n].strftime("%Y-%m-%d")
-        given = ["--broker", self.kind, "--date", date, "--data", str(self.bars)]
+        given = ["--broker", self.kind, "--date", date, *self.source]
         return [command, *given, "--params", str(self.params), *more]
+
+    def fetch(self) -> None:
+        """From now on the bars are the broker's own, which end with a session that is over."""
+        calendar = driver.CALENDAR[self.kind]
+        settles = {"ibkr": ibkr.SETTLES, "ccxt": pd.Timedelta(0)}[self.kind]
+        over = last_over(calendar, pd.Timestamp.now(tz="UTC") - settles)
+        self.days = [driver.calendar.next_session(calendar, over)]
+        bars = pd.read_csv(self.bars, dtype={"date": str})
+        section = self.hand.tell(bars, self.section)
+        (self.params / "feeds.yml").write_text(json.dumps({self.kind: section}))
+        self.source = ("--feed", self.kind)
 
     def run(self, command: str, n: int, *more: str) -> tuple[int, Row, str]:
         """Exit code, the object on standard output, what people read."""
@@ -286,6 +324,17 @@ def test_an_account_from_its_first_session_to_an_adoption_and_on(desk: Desk) -> 
     code, done, text = desk.trade(2)
     assert code == 0, text
     assert desk.stops() == hand.held()
+
+
+def test_a_session_is_decided_on_the_brokers_own_bars(desk: Desk) -> None:
+    desk.fetch()
+    code, done, text = desk.trade(0)
+    assert code == 0, text
+    assert desk.stops() == desk.hand.held() != {} and done["fills"] >= len(desk.hand.held())
+    (inputs,) = rows("inputs")
+    assert inputs["feed"] == desk.kind and inputs["data_through"] < f"{desk.days[0]:%Y-%m-%d}"
+    kept = list((home().root / "data").glob(f"{desk.kind}-*.parquet"))
+    assert len(kept) == 1, "asked for once"
 
 
 def test_operators_reach_a_session_of_another_process_and_outlive_it(desk: Desk) -> None:

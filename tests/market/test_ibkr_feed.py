@@ -26,7 +26,7 @@ from hybridnb.execution import ibkr_rows
 from hybridnb.market import calendar as exchange
 from hybridnb.market import fetched
 from hybridnb.market.feeds import FeedRequest, load_feed
-from hybridnb.market.ibkr import stock_of
+from hybridnb.market.ibkr import SETTLES, stock_of
 from hybridnb.ports import MarketData
 from hybridnb.testing.exchange import Exchange
 from hybridnb.testing.ibkr_gateway import Gateway
@@ -103,7 +103,7 @@ def test_bars_of_sessions_that_are_over_arrive_to_the_last_digit(
 
 
 def test_the_session_in_progress_is_left_out_today_too(bars_of: Bars) -> None:
-    last = fetched.last_over("XTSE", pd.Timestamp.now(tz="UTC"))
+    last = fetched.last_over("XTSE", pd.Timestamp.now(tz="UTC") - SETTLES)
     first, following = last - pd.Timedelta(days=60), exchange.next_session("XTSE", last)
     days = exchange.sessions("XTSE", first, following)
     bars = bars_of("SHOP.TO", sessions=len(days)).assign(date=days.strftime("%Y-%m-%d"))
@@ -111,7 +111,8 @@ def test_the_session_in_progress_is_left_out_today_too(bars_of: Bars) -> None:
     gateway.feeds.history["SHOP"] = told(bars)["SHOP.TO"]
     with running(gateway) as (port, _):
         market = Bench(gateway, port).load(symbols=["SHOP.TO"])
-    later = fetched.last_over("XTSE", pd.Timestamp.now(tz="UTC"))  # it may have closed meanwhile
+    # It may have closed meanwhile.
+    later = fetched.last_over("XTSE", pd.Timestamp.now(tz="UTC") - SETTLES)
     assert market.bars["session"].max() in (last, later)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import os
@@ -41,6 +42,8 @@ class Source:
     fetch : callable
         `(last) -> DataFrame`: columns `COLUMNS`, dates as ISO text, through the session `last`
         at least.
+    settles : timedelta
+        After the close, until a session's bars are taken for final.
     bucket : Bucket
         Class of a symbol that nothing else tells of.
     notes : tuple of str
@@ -52,6 +55,7 @@ class Source:
     told_by: str
     asked: Mapping[str, Any]
     fetch: Fetch
+    settles: dt.timedelta = dt.timedelta(0)
     bucket: Bucket = Bucket.UNKNOWN
     notes: tuple[str, ...] = ()
 
@@ -62,7 +66,7 @@ def market_of(source: Source, request: FeedRequest) -> MarketData:
     The bars of a session in progress aren't final, and nothing may be decided on them. What was
     fetched is kept in `request.store`, if there is one, until the next session is over: every
     notebook of a day reads the same bars, and the server is asked once. An answer that lacks the
-    last session isn't kept.
+    last session, or breaks a contract, isn't kept.
 
     Raises
     ------
@@ -71,15 +75,16 @@ def market_of(source: Source, request: FeedRequest) -> MarketData:
     Missing
         When nobody answers.
     """
-    last = last_over(source.calendar, pd.Timestamp.now(tz="UTC"))
-    raw = _kept(source, last, request.store)
+    last = last_over(source.calendar, pd.Timestamp.now(tz="UTC") - source.settles)
+    path = _path(source, last, request.store)
+    raw = pd.read_parquet(path) if path is not None and path.is_file() else source.fetch(last)
     checked = check_bars(
         raw[raw["date"] <= f"{last:%Y-%m-%d}"],
         file=source.told_by,
         calendar=source.calendar,
         currency=source.currency,
     )
-    return assemble(
+    market = assemble(
         checked.bars,
         feed=source.feed,
         calendar=source.calendar,
@@ -95,6 +100,9 @@ def market_of(source: Source, request: FeedRequest) -> MarketData:
         source=source.told_by,
         notes=(*source.notes, *checked.notes),
     )
+    if path is not None and raw["date"].max() >= f"{last:%Y-%m-%d}":
+        keep(raw, path)
+    return market
 
 
 def last_over(calendar: str, now: pd.Timestamp) -> pd.Timestamp:
@@ -117,18 +125,10 @@ def needs(feed: str, library: str) -> None:
         raise Missing(f"the feed {feed} needs {library}", remedy=f"pip install 'hybridnb[{feed}]'")
 
 
-def _kept(source: Source, last: pd.Timestamp, store: Path | None) -> pd.DataFrame:
-    if store is None:
-        return source.fetch(last)
+def _path(source: Source, last: pd.Timestamp, store: Path | None) -> Path | None:
     words = json.dumps([source.feed, source.calendar, dict(source.asked)], sort_keys=True)
     name = hashlib.sha256(words.encode()).hexdigest()[:16]
-    path = store / f"{source.feed}-{name}-{last:%Y-%m-%d}.parquet"
-    if path.is_file():
-        return pd.read_parquet(path)
-    found = source.fetch(last)
-    if len(found) and found["date"].max() >= f"{last:%Y-%m-%d}":  # else it is asked again
-        keep(found, path)
-    return found
+    return store and store / f"{source.feed}-{name}-{last:%Y-%m-%d}.parquet"
 
 
 def keep(frame: pd.DataFrame, target: Path) -> None:

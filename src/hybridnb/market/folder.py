@@ -6,7 +6,7 @@ can still mend it; a symbol that lacks sessions is left out and named.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,8 +61,8 @@ def load(request: FeedRequest) -> MarketData:
         )
     tables = [read_table(path) for path in table_paths(request.data)]
     symbols = _symbols(tables)
-    calendar = request.calendar or _calendar(symbols)
-    currency = request.currency or _currency(calendar)
+    calendar = request.calendar or calendar_of(symbols)
+    currency = request.currency or currency_of(calendar)
     found = _together(tables, request, calendar=calendar, currency=currency)
     return assemble(
         found.bars,
@@ -151,13 +151,20 @@ def _symbols(tables: Sequence[RawTable]) -> set[str]:
     return found
 
 
-def _calendar(symbols: set[str]) -> str:
+def calendar_of(symbols: Collection[str]) -> str:
     """XTSE for a file of Canadian names, else XNYS."""
     canadian = sum(s.endswith(CANADIAN) for s in symbols)
     return "XTSE" if 2 * canadian >= len(symbols) else "XNYS"
 
 
-def _currency(calendar: str) -> str:
+def currency_of(calendar: str) -> str:
+    """The currency of an exchange's prices.
+
+    Raises
+    ------
+    UsageError
+        For one that isn't known here.
+    """
     if calendar not in CURRENCIES:
         raise UsageError(
             f"the currency of {calendar} is unknown", remedy="Name it, for instance --currency USD."

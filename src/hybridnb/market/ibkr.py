@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import logging
 import math
 from collections.abc import Coroutine
@@ -16,7 +17,7 @@ from pydantic import Field, field_validator
 from hybridnb.errors import Missing, ParamsError
 from hybridnb.market.feeds import FeedRequest
 from hybridnb.market.fetched import COLUMNS, FILE, Source, market_of, needs
-from hybridnb.market.folder import CANADIAN, CURRENCIES
+from hybridnb.market.folder import CURRENCIES, calendar_of
 from hybridnb.policy import Params, validated
 from hybridnb.ports import MarketData
 
@@ -26,6 +27,7 @@ NOTES = (
     "prices are adjusted for splits and not for dividends",
     "volumes leave out trades away from the market, like blocks and combinations",
 )
+SETTLES = dt.timedelta(minutes=15)  # closing auctions print after the close
 # Data farms are connected, idle until somebody asks, or connecting: nothing is wrong.
 _WELL = frozenset({2104, 2106, 2107, 2108, 2119, 2158})
 _UNKNOWN = -1.0  # IB's word for a volume that it doesn't know
@@ -67,8 +69,7 @@ def load(request: FeedRequest) -> MarketData:
     """
     needs("ibkr", "ib_async")
     chosen = validated(IbkrFeed, dict(request.section), file=FILE)
-    canadian = sum(symbol.endswith(CANADIAN) for symbol in chosen.symbols)
-    calendar = request.calendar or ("XTSE" if 2 * canadian >= len(chosen.symbols) else "XNYS")
+    calendar = request.calendar or calendar_of(chosen.symbols)
     # Of a calendar that isn't listed, US dollars: no other bars come in below.
     currency = request.currency or CURRENCIES.get(calendar, "USD")
     for symbol in chosen.symbols:
@@ -83,6 +84,7 @@ def load(request: FeedRequest) -> MarketData:
         told_by="IB Gateway",
         asked={"symbols": sorted(chosen.symbols), "years": chosen.years},
         fetch=lambda _: pd.DataFrame(_finished(_ask(chosen)), columns=list(COLUMNS)),
+        settles=SETTLES,
         notes=NOTES,
     )
     return market_of(source, request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import warnings
 from collections.abc import Iterator
@@ -12,11 +13,11 @@ from typing import Annotated, Any
 import pandas as pd
 from pydantic import Field
 
-from hybridnb.errors import Missing, ParamsError, UsageError
+from hybridnb.errors import Missing, ParamsError
 from hybridnb.market import calendar as exchange
 from hybridnb.market.feeds import FeedRequest
 from hybridnb.market.fetched import COLUMNS, FILE, Source, market_of, needs
-from hybridnb.market.folder import CANADIAN, CURRENCIES
+from hybridnb.market.folder import calendar_of, currency_of
 from hybridnb.policy import Params, validated
 from hybridnb.ports import MarketData
 
@@ -24,6 +25,7 @@ NOTES = (
     "prices are adjusted for splits, not for dividends",
     "Yahoo's data is for personal use; its terms are for you to read",
 )
+SETTLES = dt.timedelta(minutes=30)  # its prices are up to 15 minutes late
 UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)  # yfinance, of a strange answer
 
 Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9.^=&-]{1,32}$")]
@@ -55,12 +57,8 @@ def load(request: FeedRequest) -> MarketData:
     """
     needs("yfinance", "yfinance")
     chosen = validated(YahooFeed, dict(request.section), file=FILE)
-    calendar = request.calendar or _calendar(chosen.symbols)
-    currency = request.currency or CURRENCIES.get(calendar)
-    if currency is None:
-        raise UsageError(
-            f"the currency of {calendar} is unknown", remedy="Name it, for instance --currency USD."
-        )
+    calendar = request.calendar or calendar_of(chosen.symbols)
+    currency = request.currency or currency_of(calendar)
     source = Source(
         feed="yfinance",
         calendar=calendar,
@@ -68,15 +66,11 @@ def load(request: FeedRequest) -> MarketData:
         told_by="Yahoo",
         asked=chosen.model_dump(exclude={"timeout_s"}) | {"currency": currency},
         fetch=lambda last: _fetch(chosen, calendar, currency, last),
+        settles=SETTLES,
         notes=NOTES,
     )
     market = market_of(source, request)
     return replace(market, notes=(*market.notes, *_left_out(market)))
-
-
-def _calendar(symbols: tuple[str, ...]) -> str:
-    canadian = sum(symbol.endswith(CANADIAN) for symbol in symbols)
-    return "XTSE" if 2 * canadian >= len(symbols) else "XNYS"
 
 
 def _left_out(market: MarketData) -> tuple[str, ...]:
@@ -111,12 +105,7 @@ def _fetch(chosen: YahooFeed, calendar: str, currency: str, last: pd.Timestamp) 
                 raise _missing(f"{symbol}: the answer can't be read") from None
     if unknown:
         raise _missing("; ".join(unknown))
-    bars = pd.concat(found, ignore_index=True)
-    if bars["date"].max() < f"{last:%Y-%m-%d}":
-        raise Missing(
-            f"Yahoo has no prices of {last:%Y-%m-%d} yet", remedy="Run it again in an hour."
-        )
-    return bars
+    return pd.concat(found, ignore_index=True)
 
 
 def _missing(detail: str) -> Missing:
