@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -73,6 +73,7 @@ class Scene:
         self.state, self.past = first_state(made), []
         self.rows: list[Row] = []
         self.prices: dict[str, int] = {}
+        self.watch: Callable[[Sequence[str]], None] | None = None
         self.back = 0.0  # seconds that the clock was set back
         self.store: Callable[[list[Row]], Any] = list  # where rows are made durable
         self.actions: list[Mapping[str, Any]] = []
@@ -112,6 +113,7 @@ class Scene:
             clock=lambda: next(clock) - self.back,
             bars=lambda: bars or {},
             prices=lambda: dict(self.prices),
+            watch=self.watch,
             actions=actions,
             show=self.show,
         )
@@ -155,6 +157,13 @@ def bought(scene: Scene, units: int) -> None:
     """The entry alone trades."""
     with beside(scene, lambda o: o.sign < 0):
         scene.world.trade("A", PRICE, units)
+
+
+class DiesCancelling(WildBroker):
+    """The process is gone as it withdraws an order."""
+
+    def cancel(self, client_ids: Iterable[str]) -> list[Order]:
+        raise Died
 
 
 class Gapped(WildBroker):

@@ -337,6 +337,8 @@ def test_random_histories(panel_of: Any, setup_of: Any, rule: str, seed: int) ->
         ("ALLOW_PARTIAL_THEN_CANCEL", 42723),
         # A decided exit counted as the double of a flatten that the venue had just refused.
         ("PREFER_LIMIT", 2188),
+        # Both legs traded, and in the same news an entry: its stop was of units that weren't there.
+        ("BOTH_MUST_TRIGGER", 912096),
     ],
 )
 def test_histories_that_went_wrong_once(panel_of: Any, setup_of: Any, rule: str, seed: int) -> None:

@@ -13,6 +13,7 @@ from scenes import (
     SIZING,
     Act,
     Died,
+    DiesCancelling,
     Gapped,
     Make,
     Scene,
@@ -52,11 +53,6 @@ def asks(scene: Scene, action: str, symbol: str = "") -> Act:
 
 class DiesSending(WildBroker):
     def submit(self, orders: Sequence[Order]) -> list[Order]:
-        raise Died
-
-
-class DiesCancelling(WildBroker):
-    def cancel(self, client_ids: Iterable[str]) -> list[Order]:
         raise Died
 
 

@@ -43,8 +43,7 @@ class Floor:
     prices : callable
         Last prices by symbol, in 1/10,000; empty where nobody tells.
     watch : callable or None
-        Has prices told of these symbols too, which are about to be entered. None where nobody
-        tells prices: the collar then takes the last closes.
+        Has prices of these symbols told too; None where nobody tells any: last closes count.
     actions : callable
         What operators asked for since the last call.
     every : float
@@ -212,12 +211,13 @@ class BrokerDesk(Desk):
     def applied(self, fill: Fill) -> Closing | None:
         """Take a fill into the book, as far as there is a position to close.
 
-        Both legs may have traded at the venue before one could be withdrawn. What goes beyond
-        the position isn't ours to trade on with: it halts, and the next start refuses.
+        Both legs may have traded before one could be withdrawn: that halts, the next start
+        refuses, and of what is opened in the same news as much isn't there.
         """
         over = self._beyond(fill)
         self.seen[fill.symbol] = fill.price
         if over:
+            self.venue.gone[fill.symbol] = self.venue.gone.get(fill.symbol, 0) + over
             risk = replace(self.state.risk, state=TradingState.HALTED)
             self.state = replace(self.state, risk=risk)
             fill = replace(fill, quantity=fill.quantity - over)

@@ -29,6 +29,7 @@ class GuardedDesk(BrokerDesk):
     ) -> None:
         self._given_up: set[str] = set()  # positions whose stop couldn't be had
         self._disowned: set[str] = set()  # ids of what an operator or an opening withdrew
+        self._told_left: set[str] = set()  # symbols whose entries may still work, once alerted
         hours = setup.watching.hours(day.session) if setup.watching else None
         self.vigil = Vigil(floor.prices, hours, floor.clock())
         super().__init__(state, day, setup, record, floor=floor)
@@ -72,8 +73,10 @@ class GuardedDesk(BrokerDesk):
 
     def tell_left(self) -> None:
         """Alert the entries that couldn't be withdrawn."""
-        for symbol in sorted({o.symbol for o in self.venue.working if not o.leg.reduces}):
+        left = {o.symbol for o in self.venue.working if not o.leg.reduces}
+        for symbol in sorted(left - self._told_left):
             self.record.alert(f"{symbol}: an entry may still work—withdraw it at the broker")
+        self._told_left |= left
 
     def take_back(self) -> None:
         """Withdraw what is disowned, as often as it is heard of: also after a restart."""

@@ -74,13 +74,14 @@ def trade_live(
         work were withdrawn.
     """
     rows = list(record.rows)
-    _check_rule(setup, floor)
     desk = LiveDesk(state, day, setup, record, floor=floor)
     remember(desk, past)
     try:
+        _check_rule(setup, floor)
         return _traded(desk, rows)
     except (LedgerBroken, Missing) as error:
         if isinstance(error, BrokerDown):
+            desk.leave()
             _stopped(desk, error)
         else:
             _unwritten(desk, error, begun=len(rows))

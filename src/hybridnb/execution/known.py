@@ -30,7 +30,7 @@ class Known:
     foreign : tuple of Difference
         Orders and executions of the last statement that aren't ours.
     gone : dict
-        By symbol units of a position that aren't at the broker: somebody else closed them.
+        By symbol units of a position that aren't at the broker: closed by somebody else, or twice.
     """
 
     def __init__(self) -> None:
