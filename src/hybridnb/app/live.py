@@ -81,7 +81,7 @@ def trade_live(
         return _traded(desk, rows)
     except (LedgerBroken, Missing) as error:
         if isinstance(error, BrokerDown):
-            desk.leave()
+            desk.tell_left()  # the next start goes on with them
             _stopped(desk, error)
         else:
             _unwritten(desk, error, begun=len(rows))
