@@ -77,7 +77,7 @@ class LiveDesk(GuardedDesk):
         Each is a row when it has moved enough, so that a restart goes on from there.
         """
         positions = dict(self.state.book.positions)
-        for symbol in positions.keys() & prices.keys() - self.day.bars.keys():
+        for symbol in sorted(positions.keys() & prices.keys() - self.day.bars.keys()):
             held, price = positions[symbol], prices[symbol]
             if (price - held.best) * held.quantity <= 0:
                 continue
@@ -109,7 +109,7 @@ class LiveDesk(GuardedDesk):
             self._strangers |= set(ids)
             self._tell_foreign(news)
         if news or abs(self.floor.clock() - self._compared) >= self.floor.every:
-            self.strayed(sure=bool(news))
+            self.strayed(sure=any(each.what == "fill" for each in news))
 
     def strayed(self, *, sure: bool) -> None:
         """Compare positions with the broker's: what somebody else closed no leg may close again.
