@@ -23,9 +23,8 @@ import contextlib
 import json
 import re
 import sys
-import threading
 from collections.abc import Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,6 +32,7 @@ from urllib.parse import urlsplit
 from hybridnb.testing.binance_api import Api, Fault
 from hybridnb.testing.binance_filters import Error
 from hybridnb.testing.binance_venue import Venue, load, save
+from hybridnb.testing.loopback import Loopback, serving
 
 _LIMITED = (
     "Too much request weight used; current limit is 6000 request weight per 1 MINUTE. "
@@ -128,38 +128,19 @@ def _answer(ask: Any) -> tuple[int, Any]:
         return error.status, error.body
 
 
-class Server(ThreadingHTTPServer):
+class Server(Loopback):
     """The stub on a loopback port; the venue lives as long as it does."""
-
-    daemon_threads = True
-    block_on_close = False
 
     def __init__(self, api: Api, port: int = 0) -> None:
         self.api = api
-        super().__init__(("127.0.0.1", port), Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keep quiet about clients that hang up; anything else is said."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
-            super().handle_error(request, client_address)
+        super().__init__(Handler, port)
 
 
 @contextlib.contextmanager
 def running(api: Api, port: int = 0) -> Iterator[Server]:
     """Serve in a thread of this process while the block runs."""
-    server = Server(api, port)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with serving(Server(api, port)) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -16,14 +16,14 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
-import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from zoneinfo import ZoneInfo
+
+from hybridnb.testing.loopback import Loopback, serving
 
 Row = tuple[str, float | None, float | None, float | None, float | None, int | None]
 
@@ -255,35 +255,16 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = self.close_connection or fault == "cut"
 
 
-class Server(ThreadingHTTPServer):
+class Server(Loopback):
     """The stub on a loopback port."""
-
-    daemon_threads = True
-    block_on_close = False
 
     def __init__(self, yahoo: Yahoo, port: int = 0) -> None:
         self.yahoo = yahoo
-        super().__init__(("127.0.0.1", port), Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keep quiet about clients that hang up; anything else is said."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
-            super().handle_error(request, client_address)
+        super().__init__(Handler, port)
 
 
 @contextlib.contextmanager
 def running(yahoo: Yahoo, port: int = 0) -> Iterator[Server]:
     """Serve in a thread of this process while the block runs."""
-    server = Server(yahoo, port)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with serving(Server(yahoo, port)) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
