@@ -670,6 +670,17 @@ class TestAccount:
         assert (holdings["AAPL"].quantity, holdings["AAPL"].price) == (-3, bench.price)
         assert holdings["STK:RY.CAD"].quantity == 4
 
+    def test_an_execution_by_hand_is_told_once(self, bench: IbkrBench) -> None:
+        bench.broker.submit([bench.far()])
+        exchange = bench.gateway.exchange
+        owner = exchange.orders[1].owner | {"client": 7, "ref": ""}
+        exchange.place("", symbol="AAPL", side="SELL", quantity=5, type="MARKET", owner=owner)
+        bench.trade(bench.price, 5)
+        assert bench.broker.statement().holdings["AAPL"].quantity == -5
+        (told,) = bench.broker.poll().fills
+        assert told.client_id.startswith("perm-") and told.quantity == 5
+        assert bench.broker.poll().fills == ()
+
     def test_a_canadian_account(self) -> None:
         gateway = Gateway(Exchange(currency="CAD"), clock=lambda: START)
         symbols = {"RY.TO": Instrument("RY.TO", Bucket.CORE, "CAD", tick=100, lot=100)}
