@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hybridnb.app.checking import bookable, facts_of, standing_of
+from hybridnb.app.checking import facts_of, standing_of, unbookable
 from hybridnb.app.desk import Desk, Setup
 from hybridnb.app.panel import Day
 from hybridnb.app.records import Recorder
@@ -189,7 +189,7 @@ class BrokerDesk(Desk):
         return legs(position)[: 1 if alone else 2]
 
     def book_live(self, fill: Fill) -> None:
-        if not bookable(fill, self.day, self._held(fill.symbol)):
+        if unbookable([fill], self.day, self._held):
             raise CheckFailed(
                 f"{fill.symbol}, fill {fill.fill_id}, can't be booked: the feed has no range of it",
                 remedy="Bring the symbol back into the feed, or close the position at the broker.",
@@ -267,17 +267,17 @@ class BrokerDesk(Desk):
 
     def compare(self, statement: Statement) -> list[Difference]:
         """Book what a statement explains, and record it with what it doesn't."""
+        before = dict(self.venue.orders)
         found = self.venue.settled(statement)
-        self.record_all(found.orders)
-        wrong, late = list(found.foreign), []
-        for fill in found.fills:
-            if bookable(fill, self.day, self._held(fill.symbol)):
-                self.book_live(fill)
-                late.append(fill)
-            else:  # it is found again until it can be
-                del self.venue.booked[fill.fill_id]
-                told = f"{fill.fill_id}: {fill.side} {fill.quantity}"
-                wrong.append(Difference("fill", fill.symbol, "no range in the feed", told))
+        wrong, strange = list(found.foreign), unbookable(found.fills, self.day, self._held)
+        for fill in (f for f in found.fills if f.symbol in strange):  # found again until it can be
+            del self.venue.booked[fill.fill_id]
+            self.venue.orders[fill.client_id] = before[fill.client_id]
+            wrong.append(Difference("fill", fill.symbol, "no range in the feed", fill.fill_id))
+        self.record_all([o for o in found.orders if o.symbol not in strange])
+        late = [fill for fill in found.fills if fill.symbol not in strange]
+        for fill in late:
+            self.book_live(fill)
         self.count(late)
         self.recosted()
         sip = self.setup.policy.sip.symbol

@@ -65,10 +65,13 @@ def standing_of(state: State, day: Day, setup: Setup, prices: Mapping[str, int])
     )
 
 
-def bookable(fill: Fill, day: Day, held: int) -> bool:
-    """Whether the feed has what booking takes: the instrument, and a range for a new stop."""
-    known = fill.symbol in day.instruments
-    if not known or fill.leg is not Leg.ENTRY or held:
-        return known
-    place = day.place.get(fill.symbol)
-    return place is not None and bool(day.columns["atr"][place] > 0.0)
+def unbookable(fills: Sequence[Fill], day: Day, held: Callable[[str], int]) -> set[str]:
+    """Symbols of which the feed lacks what booking takes: instrument, range for a new stop."""
+    found = set()
+    for fill in fills:
+        place = day.place.get(fill.symbol)
+        ranged = place is not None and bool(day.columns["atr"][place] > 0.0)
+        opens = fill.leg is Leg.ENTRY and not held(fill.symbol)
+        if fill.symbol not in day.instruments or (opens and not ranged):
+            found.add(fill.symbol)
+    return found

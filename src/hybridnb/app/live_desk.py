@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -44,6 +44,7 @@ class LiveDesk(GuardedDesk):
         self._strangers: set[str] = set()  # orders and fills that aren't ours, once alerted
         self._compared = floor.clock()  # when both accounts last were
         self._wrong: list[Difference] = []  # what differed then
+        self._agreed: list[Difference] = []  # what differed for sure, once alerted
         super().__init__(state, day, setup, record, floor=floor)
 
     def fills(self, phase: str) -> None:
@@ -109,25 +110,25 @@ class LiveDesk(GuardedDesk):
             self._strangers |= set(ids)
             self._tell_foreign(news)
         if news or abs(self.floor.clock() - self._compared) >= self.floor.every:
-            self.strayed(sure=any(each.what == "fill" for each in news))
+            self.strayed({each.symbol for each in news if each.what == "fill"})
 
-    def strayed(self, *, sure: bool) -> None:
+    def strayed(self, traded: Collection[str]) -> None:
         """Compare positions with the broker's: what somebody else closed no leg may close again.
 
         It may have traded between the parts of a statement: what isn't sure counts when the next
-        one says the same.
+        one says the same; of symbols that somebody else is known to have traded it is.
         """
-        sip, statement = self.setup.policy.sip.symbol, self.floor.broker.statement()
-        wrong = [w for w in self.compare(statement) if w.what == "quantity" and w.symbol != sip]
-        agreed, self._wrong = sure or wrong == self._wrong, wrong
+        statement = self.floor.broker.statement()
+        wrong = [each for each in self.compare(statement) if each.what == "quantity"]
+        agreed, self._wrong = bool(traded) or wrong == self._wrong, wrong
         self._compared = self.floor.clock() if agreed else -self.floor.every
-        gone = self.astray(statement, [w.symbol for w in wrong]) if agreed else self.venue.gone
-        if gone == self.venue.gone:
+        if not agreed or wrong == self._agreed:
             return
-        self.venue.gone = gone
-        if gone:
-            self._tell_foreign(wrong)
-        for symbol in sorted(gone):
+        self._agreed = wrong
+        self.venue.gone = self.astray(statement, [w.symbol for w in wrong])
+        if untold := [each for each in wrong if each.symbol not in traded]:
+            self._tell_foreign(untold)
+        for symbol in sorted(self.venue.gone):
             self.record_all(self._legs_of(symbol))
 
     def _tell_foreign(self, found: Sequence[Difference]) -> None:
