@@ -182,11 +182,9 @@ class Gapped(WildBroker):
         return super()._submit(order)
 
 
-def left_unfinished(scene: Scene, row: int = 281) -> State:
+def left_unfinished(scene: Scene) -> State:
     """The state that the next session opens with, as a start of it takes it over."""
     floor = Floor(scene.make(), pace=lambda _: iter(()), clock=float)
-    past = [r for r in scene.past if r not in scene.rows]
-    day, rows = scene.panel.day(row), scene.rows
-    return restored(
-        plain(unfinished(scene.state, day, scene.setup, rows=rows, past=past, floor=floor))
-    )
+    past, rows = [r for r in scene.past if r not in scene.rows], scene.rows
+    after = unfinished(scene.state, scene.panel, scene.setup, rows=rows, past=past, floor=floor)
+    return restored(plain(after))

@@ -221,14 +221,23 @@ class TestASessionThatNobodyClosed:
         with pytest.raises(Died):
             scene.session(282, entries=False, range=[fall, quiet, die])
         scene.prices = {"A": PRICE}
-        scene.state = left_unfinished(scene, 282)
+        scene.state = left_unfinished(scene)
         scene.past += scene.rows
         scene.make = lambda: Down(scene.world)
         with pytest.raises(BrokerDown):
             scene.session(283, entries=False)
-        scene.state = left_unfinished(scene, 283)
+        scene.state = left_unfinished(scene)
         scene.past += scene.rows
         assert scene.held() > 0
         scene.make = lambda: WildBroker(scene.world)
         scene.session(284, entries=False, open=[quiet, scene.trade(10_000)])
         assert scene.held() == 0
+
+    def test_is_refused_by_name_where_the_feed_no_longer_reaches_back_to_it(
+        self, scene: Scene
+    ) -> None:
+        with pytest.raises(Died):
+            scene.session(open=[scene.trade(10_000), quiet, die])
+        scene.rows = [row | {"session": "1999-01-04"} for row in scene.rows]
+        with pytest.raises(Refused, match="1999-01-04"):
+            left_unfinished(scene)

@@ -234,11 +234,11 @@ def _taken_over(seat: Seat) -> State:
         for kind in ("session_opened", "session_closed")
     )
     last = max((name for name in over if name < seat.context.session), default="")
-    panel, floor = seat.ready.panel, Floor(seat.broker, pace=lambda _: iter(()), clock=float)
+    floor = Floor(seat.broker, pace=lambda _: iter(()), clock=float)
     for name in sorted({name for name in begun if last < name < seat.context.session}):
         state = unfinished(
             state,
-            panel.day(panel.position(name)),
+            seat.ready.panel,
             seat.setup,
             rows=ledger.rows("session", book=book, session=name),
             past=[row for row in seat.past if row["session"] < name],

@@ -11,13 +11,14 @@ from pydantic import TypeAdapter
 from hybridnb.app.desk import Setup
 from hybridnb.app.live_desk import Floor, LiveDesk
 from hybridnb.app.live_prices import BACK, STALLED
-from hybridnb.app.panel import Day
+from hybridnb.app.panel import Panel
 from hybridnb.app.records import Recorder, decision_rows
 from hybridnb.app.replying import kept_in_demo
 from hybridnb.app.session import left_by
 from hybridnb.app.standing import wanted
 from hybridnb.app.state import Origin, State
 from hybridnb.domain import Fill, Leg, Order, OrderState, TradingState
+from hybridnb.errors import Refused
 from hybridnb.escalation.triggers import read_state
 from hybridnb.execution.paper import CLOSE
 from hybridnb.execution.sent import executed
@@ -102,7 +103,7 @@ def _steered(desk: LiveDesk, row: Mapping[str, Any]) -> None:
 
 
 def unfinished(
-    state: State, day: Day, setup: Setup, *, rows: Rows, past: Rows, floor: Floor
+    state: State, panel: Panel, setup: Setup, *, rows: Rows, past: Rows, floor: Floor
 ) -> State:
     """The state as a session left it that was begun and that nobody closed.
 
@@ -112,15 +113,27 @@ def unfinished(
     ----------
     state : State
         As the session before left it.
-    day : Day
-        Of the session.
+    panel : Panel
+        With the session.
     rows, past : sequence of mapping
         Of the session; of those before it, as for `remember`.
     floor : Floor
         Nothing is asked of it.
+
+    Raises
+    ------
+    Refused
+        When the feed's history doesn't reach back to the session.
     """
-    record = Recorder(book=setup.book, session=day.session, stamp={}, rows=rows)
-    desk = LiveDesk(state, replace(day, bars={}), setup, record, floor=floor)
+    session = str(rows[0]["session"])
+    place = panel.position(session)
+    if place < 1:
+        raise Refused(
+            f"session {session} was begun and never closed, and the feed has no bars before it",
+            remedy="Bring its history back into the feed: what it traded is booked by it.",
+        )
+    record = Recorder(book=setup.book, session=session, stamp={}, rows=rows)
+    desk = LiveDesk(state, replace(panel.day(place), bars={}), setup, record, floor=floor)
     remember(desk, past)
     resume(desk, rows)
     value, _ = desk.day_pnl(CLOSE)
